@@ -1,0 +1,10 @@
+//! Floor 1: what every floor above may use and no domain word lives in.
+
+pub mod diagnostic;
+pub mod exit;
+pub mod files;
+pub mod ids;
+pub mod process;
+pub mod seed;
+pub mod time;
+pub mod units;

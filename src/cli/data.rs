@@ -1,0 +1,29 @@
+//! `cliptune data`.
+
+use crate::base::diagnostic::{Problem, Problems};
+use crate::base::exit::ExitCode;
+
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// `check` or `inspect`.
+    #[arg(value_name = "check|inspect")]
+    pub verb: String,
+    /// The spec.
+    #[arg(value_name = "SPEC.yaml")]
+    pub spec: std::path::PathBuf,
+    /// Overrides.
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// One versioned JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Every problem that keeps it from doing its work.
+pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
+    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+}

@@ -1,0 +1,180 @@
+//! Floor 7: the command line. One file a command; this file has the command tree and the way out.
+
+pub mod bench;
+pub mod compare;
+pub mod completions;
+pub mod data;
+pub mod doctor;
+pub mod evaluate;
+pub mod export;
+pub mod gen_trt_engine;
+pub mod inference;
+pub mod job;
+pub mod logs;
+pub mod man;
+pub mod output;
+pub mod pause;
+pub mod promote;
+pub mod resume;
+pub mod retry;
+pub mod schema;
+pub mod search;
+pub mod show;
+pub mod space;
+pub mod spec;
+pub mod status;
+pub mod stop;
+pub mod train;
+pub mod trials;
+pub mod tui;
+pub mod weights;
+
+use clap::{Parser, Subcommand};
+
+use crate::base::diagnostic::Problems;
+use crate::base::exit::ExitCode;
+
+/// Fine-tune CLIP models and find the hyperparameters by itself.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cliptune",
+    version,
+    max_term_width = 100,
+    after_help = "Start with: cliptune train -e templates/train.yaml --dry-run"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Cmd,
+}
+
+#[derive(Debug, Subcommand)]
+enum Cmd {
+    /// Tune hyperparameters on a data set (or train once with --automl off).
+    #[command(name = "train")]
+    Train(train::Args),
+    /// Measure a checkpoint, a graph or an engine.
+    #[command(name = "evaluate")]
+    Evaluate(evaluate::Args),
+    /// Write image and text embeddings.
+    #[command(name = "inference")]
+    Inference(inference::Args),
+    /// Write ONNX graphs of a checkpoint, checked against libtorch.
+    #[command(name = "export")]
+    Export(export::Args),
+    /// Build TensorRT engines of ONNX graphs.
+    #[command(name = "gen_trt_engine")]
+    GenTrtEngine(gen_trt_engine::Args),
+    /// How a study stands.
+    #[command(name = "status")]
+    Status(status::Args),
+    /// The leaderboard of a study, best first.
+    #[command(name = "trials")]
+    Trials(trials::Args),
+    /// One trial in full.
+    #[command(name = "show")]
+    Show(show::Args),
+    /// The console output of a trial.
+    #[command(name = "logs")]
+    Logs(logs::Args),
+    /// Trials or studies side by side.
+    #[command(name = "compare")]
+    Compare(compare::Args),
+    /// Stop a study, or one trial for good.
+    #[command(name = "stop")]
+    Stop(stop::Args),
+    /// Start no new trials, or pause one trial.
+    #[command(name = "pause")]
+    Pause(pause::Args),
+    /// Start trials again, or put a paused trial back into the queue.
+    #[command(name = "resume")]
+    Resume(resume::Args),
+    /// Run a failed trial again.
+    #[command(name = "retry")]
+    Retry(retry::Args),
+    /// Promote a trial: checkpoint, ONNX, parity, engine, manifest.
+    #[command(name = "promote")]
+    Promote(promote::Args),
+    /// Watch and steer a study in the terminal.
+    #[command(name = "tui")]
+    Tui(tui::Args),
+    /// Ask/tell optimiser on stdin and stdout, JSON lines.
+    #[command(name = "search")]
+    Search(search::Args),
+    /// Show or check the search space of a spec.
+    #[command(name = "space")]
+    Space(space::Args),
+    /// Show or check a spec, or print the template of an action.
+    #[command(name = "spec")]
+    Spec(spec::Args),
+    /// The schema of an action as JSON.
+    #[command(name = "schema")]
+    Schema(schema::Args),
+    /// Check or inspect the data sets of a spec.
+    #[command(name = "data")]
+    Data(data::Args),
+    /// Check whether a weights file fits a model type.
+    #[command(name = "weights")]
+    Weights(weights::Args),
+    /// Measure this machine: `bench train` is the twin of the peers' scripts.
+    #[command(name = "bench")]
+    Bench(bench::Args),
+    /// What is here, what is missing and how to get it.
+    #[command(name = "doctor")]
+    Doctor(doctor::Args),
+    /// Shell completions.
+    #[command(name = "completions")]
+    Completions(completions::Args),
+    /// Write the man pages into a folder.
+    #[command(name = "man")]
+    Man(man::Args),
+    /// Run the job of a folder (started by the controller).
+    #[command(name = "job", hide = true)]
+    Job(job::Args),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+        }
+    };
+    dispatch(cli.command).unwrap_or_else(|problems| {
+        output::problems(&problems);
+        problems.exit
+    })
+}
+
+fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
+    match command {
+        Cmd::Train(args) => train::run(&args),
+        Cmd::Evaluate(args) => evaluate::run(&args),
+        Cmd::Inference(args) => inference::run(&args),
+        Cmd::Export(args) => export::run(&args),
+        Cmd::GenTrtEngine(args) => gen_trt_engine::run(&args),
+        Cmd::Status(args) => status::run(&args),
+        Cmd::Trials(args) => trials::run(&args),
+        Cmd::Show(args) => show::run(&args),
+        Cmd::Logs(args) => logs::run(&args),
+        Cmd::Compare(args) => compare::run(&args),
+        Cmd::Stop(args) => stop::run(&args),
+        Cmd::Pause(args) => pause::run(&args),
+        Cmd::Resume(args) => resume::run(&args),
+        Cmd::Retry(args) => retry::run(&args),
+        Cmd::Promote(args) => promote::run(&args),
+        Cmd::Tui(args) => tui::run(&args),
+        Cmd::Search(args) => search::run(&args),
+        Cmd::Space(args) => space::run(&args),
+        Cmd::Spec(args) => spec::run(&args),
+        Cmd::Schema(args) => schema::run(&args),
+        Cmd::Data(args) => data::run(&args),
+        Cmd::Weights(args) => weights::run(&args),
+        Cmd::Bench(args) => bench::run(&args),
+        Cmd::Doctor(args) => doctor::run(&args),
+        Cmd::Completions(args) => completions::run(&args),
+        Cmd::Man(args) => man::run(&args),
+        Cmd::Job(args) => job::run(&args),
+    }
+}

@@ -1,0 +1,23 @@
+//! `cliptune search`.
+
+use crate::base::diagnostic::{Problem, Problems};
+use crate::base::exit::ExitCode;
+
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The sampler.
+    #[arg(long, default_value = "gp")]
+    pub sampler: String,
+    /// The scheduler.
+    #[arg(long, default_value = "none")]
+    pub scheduler: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Every problem that keeps it from doing its work.
+pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
+    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+}

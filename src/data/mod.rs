@@ -1,0 +1,1 @@
+//! Floor 4: image-text pairs.

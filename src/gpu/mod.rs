@@ -1,0 +1,1 @@
+//! Floor 3: the devices of this machine.

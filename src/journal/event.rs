@@ -1,0 +1,365 @@
+//! The events of a study and of a job. State is a fold over them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::failure::Failure;
+use crate::base::ids::TrialId;
+use crate::base::process::ProcessRef;
+use crate::base::time::Timestamp;
+
+/// Version of the line format. Readers accept newer ones and skip kinds they do not know; writers refuse them.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line<E> {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub v: u32,
+    /// Position in the file, from 0, without gaps.
+    pub seq: u64,
+    /// When it was written, UTC.
+    pub ts: Timestamp,
+    /// What happened.
+    pub event: E,
+}
+
+/// A point of the search space: the active parameters only, by spec key (`train.optim.vision_lr`).
+pub type Params = BTreeMap<String, Value>;
+
+/// Where a trial's point came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointOrigin {
+    /// Trial 0: the spec as written.
+    Baseline,
+    /// The sampler.
+    Sampler,
+    /// A user, while the study ran.
+    Enqueued,
+}
+
+/// Whether a larger or a smaller metric is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Larger is better.
+    #[default]
+    Maximize,
+    /// Smaller is better.
+    Minimize,
+}
+
+impl Direction {
+    /// Whether `a` is strictly better than `b`; a NaN is never better.
+    pub fn is_better(self, a: f64, b: f64) -> bool {
+        if a.is_nan() {
+            return false;
+        }
+        match self {
+            Self::Maximize => b.is_nan() || a > b,
+            Self::Minimize => b.is_nan() || a < b,
+        }
+    }
+}
+
+/// What a trial occupies while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Number of the slot, from 0.
+    pub index: usize,
+    /// GPU indices; empty on the CPU.
+    pub gpus: Vec<u32>,
+    /// CPU threads for the job.
+    pub threads: usize,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did all it was asked to.
+    Completed,
+    /// It was asked to stop, wrote a checkpoint and can be resumed.
+    Stopped {
+        /// Who asked and why.
+        why: String,
+    },
+    /// It failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// An event of the study, written by the controller alone (`study.jsonl`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StudyEvent {
+    /// First line of every study.
+    StudyCreated {
+        /// Name for people.
+        name: String,
+        /// SHA-256 of the resolved spec and the search space: a study never changes under its journal.
+        spec_hash: String,
+        /// The study's seed.
+        seed: u64,
+        /// Name of the sampler.
+        sampler: String,
+        /// The metric that ranks trials.
+        metric: String,
+        /// Its direction.
+        direction: Direction,
+        /// Trials to run.
+        max_trials: u32,
+        /// Epochs of a full trial.
+        max_epochs: u32,
+        /// Parameters of the search space that the user's command line fixed.
+        fixed: Params,
+    },
+    /// A controller took the study.
+    ControllerStarted {
+        /// Its process.
+        process: ProcessRef,
+        /// Its machine.
+        host: String,
+        /// Version of cliptune.
+        version: String,
+    },
+    /// The controller left the study on purpose.
+    ControllerStopped {
+        /// Why.
+        reason: String,
+    },
+    /// A new trial exists.
+    TrialSuggested {
+        /// The trial.
+        trial: TrialId,
+        /// Its point; empty for the baseline.
+        params: Params,
+        /// Where the point came from.
+        origin: PointOrigin,
+        /// Epochs allotted.
+        budget: u32,
+    },
+    /// A worker was started for a trial.
+    JobLaunched {
+        /// The trial.
+        trial: TrialId,
+        /// Counts from 1.
+        attempt: u32,
+        /// The worker.
+        process: ProcessRef,
+        /// What it occupies.
+        slot: Slot,
+    },
+    /// A worker ended, as the controller saw it.
+    JobEnded {
+        /// The trial.
+        trial: TrialId,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A trial reached a final state.
+    TrialEnded {
+        /// The trial.
+        trial: TrialId,
+        /// The final state.
+        state: TrialEnd,
+        /// Best value of the metric.
+        value: Option<f64>,
+        /// The epoch of that value.
+        best_epoch: Option<u32>,
+        /// Epochs trained.
+        epochs: u32,
+        /// Why it failed.
+        failure: Option<Failure>,
+    },
+    /// A trial is not to be run until it is resumed.
+    TrialPaused {
+        /// The trial.
+        trial: TrialId,
+    },
+    /// A paused trial, or one that failed and is tried again, waits for a slot.
+    TrialQueued {
+        /// The trial.
+        trial: TrialId,
+        /// Why.
+        why: String,
+    },
+    /// No new trials are started until it is resumed.
+    StudyPaused,
+    /// Trials are started again.
+    StudyResumed,
+    /// The number of trials to run changed.
+    TrialsAdded {
+        /// The new total.
+        max_trials: u32,
+    },
+    /// A checkpoint was deleted.
+    CheckpointDeleted {
+        /// The trial.
+        trial: TrialId,
+        /// The folder, relative to the trial.
+        path: PathBuf,
+        /// The rule that allowed it.
+        why: String,
+        /// Bytes set free.
+        bytes: u64,
+    },
+    /// A step of the promotion.
+    Promotion {
+        /// The trial that is promoted.
+        trial: TrialId,
+        /// `checkpoint`, `export`, `parity`, `engine`, `manifest`.
+        step: String,
+        /// `started`, `done`, `skipped`, `failed`.
+        status: String,
+        /// What was written or went wrong.
+        detail: String,
+    },
+    /// A command file was carried out.
+    CommandAccepted {
+        /// Its id.
+        id: String,
+        /// What it asked.
+        command: String,
+    },
+    /// A command file was refused.
+    CommandRejected {
+        /// Its id.
+        id: String,
+        /// Why.
+        why: String,
+    },
+    /// The study has nothing left to do.
+    StudyEnded {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The final states of a trial. They never change, except that a failed trial may be retried by a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialEnd {
+    /// Trained to its full budget.
+    Completed,
+    /// Stopped early by the scheduler.
+    Pruned,
+    /// Failed.
+    Failed,
+    /// Stopped by a user.
+    Cancelled,
+}
+
+/// Metrics by name (`val/t2i_mAP`). A value that is not finite is written as `null`.
+pub type Metrics = BTreeMap<String, Option<f64>>;
+
+/// An event of a job, written by its worker alone (`events.jsonl`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum JobEvent {
+    /// The worker runs.
+    JobStarted {
+        /// Its process.
+        process: ProcessRef,
+        /// Its machine.
+        host: String,
+        /// Counts from 1.
+        attempt: u32,
+        /// `cpu` or `cuda:0`.
+        device: String,
+        /// Threads of libtorch.
+        threads: usize,
+        /// The epoch of the checkpoint it continues from.
+        resumed_from: Option<u32>,
+    },
+    /// A data set is ready.
+    DataReady {
+        /// `train`, `val` …
+        split: String,
+        /// Image-text pairs.
+        pairs: usize,
+        /// Seconds it took.
+        seconds: f64,
+        /// Whether the shared cache already held it.
+        cached: bool,
+    },
+    /// The model was measured. Epoch 0 is the model before its first step.
+    Validated {
+        /// Epochs trained so far.
+        epoch: u32,
+        /// Optimiser steps so far.
+        step: u64,
+        /// The metrics.
+        metrics: Metrics,
+        /// Seconds it took.
+        seconds: f64,
+    },
+    /// An epoch of training ended.
+    EpochEnded {
+        /// The epoch, from 1.
+        epoch: u32,
+        /// Optimiser steps so far.
+        step: u64,
+        /// Mean training loss; `null` when not finite.
+        loss: Option<f64>,
+        /// Learning rate of the image tower after the last step.
+        vision_lr: f64,
+        /// Learning rate of the text tower after the last step.
+        text_lr: f64,
+        /// Images per second.
+        images_per_s: f64,
+        /// Seconds of the epoch.
+        seconds: f64,
+    },
+    /// A checkpoint is complete on disk.
+    CheckpointSaved {
+        /// Epochs trained so far.
+        epoch: u32,
+        /// Optimiser steps so far.
+        step: u64,
+        /// The folder, relative to the job's folder.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// Whether its metric is the best so far.
+        best: bool,
+    },
+    /// The worker deleted a checkpoint that nothing needs any more.
+    CheckpointDeleted {
+        /// The folder, relative to the job's folder.
+        path: PathBuf,
+        /// The rule that allowed it.
+        why: String,
+        /// Bytes set free.
+        bytes: u64,
+    },
+    /// A file that the action was asked for is complete.
+    Artifact {
+        /// `onnx`, `engine`, `image_embeddings` …
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Its hash.
+        sha256: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A remark worth keeping.
+    Note {
+        /// What it says.
+        message: String,
+    },
+    /// Last line of a job.
+    JobEnded {
+        /// How it ended.
+        outcome: Outcome,
+    },
+}

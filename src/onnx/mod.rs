@@ -1,0 +1,1 @@
+//! Floor 3: writing ONNX graphs; knows no model.

@@ -1,0 +1,1 @@
+//! Floor 6: what happened, for people and for other tools.

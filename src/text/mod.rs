@@ -1,0 +1,1 @@
+//! Floor 3: captions in, token ids out.

@@ -1,0 +1,1 @@
+//! Floor 3: building TensorRT engines; knows no model.

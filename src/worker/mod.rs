@@ -1,0 +1,1 @@
+//! Floor 6: runs one job in its own process.
