@@ -1,0 +1,28 @@
+# Two commands for a newcomer: `make demo` and `make test`.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DEMO   := demo_results
+
+.PHONY: demo test deps build check bench soak clean-demo
+
+demo: build ## tune on the bundled drawings, promote the best model; `make clean-demo` to start over
+	$(TARGET)/release/cliptune train -e templates/demo.yaml --results-dir $(DEMO) $(if $(wildcard $(DEMO)/study.jsonl),--resume)
+
+test: deps ## all tests
+	cargo test
+
+deps: ## fetch what is missing into .deps
+	./deps.sh
+
+build: deps
+	cargo build --release
+
+check: deps ## what CI checks beside the tests
+	cargo fmt --check
+	cargo clippy --no-default-features --all-targets -- -D warnings
+	cargo clippy --all-targets -- -D warnings
+
+soak: deps ## the slow tests
+	cargo test -- --ignored
+
+clean-demo:
+	rm -rf $(DEMO)
