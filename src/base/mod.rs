@@ -4,6 +4,7 @@ pub mod diagnostic;
 pub mod exit;
 pub mod files;
 pub mod ids;
+pub mod libraries;
 pub mod process;
 pub mod seed;
 pub mod time;

@@ -1,1 +1,3 @@
-//! Floor 5: embeddings to files.
+//! Floor 5: embeddings of images and texts, from a model or a graph, to files.
+
+pub mod hdf5;

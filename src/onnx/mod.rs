@@ -1,1 +1,9 @@
-//! Floor 3: writing ONNX graphs; knows no model.
+//! Floor 3: writing, reading, checking and running ONNX graphs; knows no model.
+
+pub mod check;
+pub mod external;
+pub mod graph;
+pub mod half;
+pub mod ops;
+pub mod proto;
+pub mod runtime;

@@ -1,0 +1,118 @@
+//! Writing and reading model files. Weights above 1.9 GB go to a side file `<base>_weights.bin`, because a protobuf
+//! message cannot exceed 2 GB; the two files belong together.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+use super::proto::{EXTERNAL, ModelProto, StringStringEntryProto};
+use crate::base::files;
+
+/// Above this many bytes of weights they go to the side file.
+pub const LIMIT: u64 = 1_900_000_000;
+/// Tensors below this size stay in the model file: shapes and scalars must be readable without the side file.
+const SMALL: usize = 1024;
+/// Start of every tensor in the side file: memory maps want pages.
+const ALIGNMENT: u64 = 4096;
+
+/// The name of the side file of the model file `path`.
+pub fn side_file(path: &Path) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}_weights.bin"))
+}
+
+/// Bytes of all weights in `model`.
+pub fn weight_bytes(model: &ModelProto) -> u64 {
+    model.graph.iter().flat_map(|g| &g.initializer).map(|t| t.raw_data.len() as u64).sum()
+}
+
+/// Writes `model` to `path`; its weights go to [`side_file`] when they are larger than `limit`. Returns the files.
+///
+/// # Errors
+/// When a file cannot be written; neither is left half-written.
+pub fn write(mut model: ModelProto, path: &Path, limit: u64) -> io::Result<Vec<PathBuf>> {
+    let mut written = vec![path.to_owned()];
+    if weight_bytes(&model) > limit {
+        let side = side_file(path);
+        let side_name = side.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files::atomic_write_with(&side, |file| {
+            let mut file = io::BufWriter::with_capacity(1 << 20, file);
+            let mut offset = 0_u64;
+            for tensor in model.graph.iter_mut().flat_map(|g| &mut g.initializer) {
+                if tensor.raw_data.len() < SMALL {
+                    continue;
+                }
+                let start = offset.next_multiple_of(ALIGNMENT);
+                io::copy(&mut io::Read::take(io::repeat(0), start - offset), &mut file)?;
+                let bytes = std::mem::take(&mut tensor.raw_data);
+                file.write_all(&bytes)?;
+                offset = start + bytes.len() as u64;
+                tensor.data_location = EXTERNAL;
+                tensor.external_data = [
+                    ("location", side_name.clone()),
+                    ("offset", start.to_string()),
+                    ("length", bytes.len().to_string()),
+                ]
+                .map(|(key, value)| StringStringEntryProto { key: key.into(), value })
+                .into();
+            }
+            file.flush()
+        })?;
+        written.push(side);
+    }
+    files::atomic_write(path, &model.encode_to_vec())?;
+    Ok(written)
+}
+
+/// Reads a model file; weights in a side file are not loaded.
+///
+/// # Errors
+/// When the file cannot be read or is no ONNX model.
+pub fn read(path: &Path) -> io::Result<ModelProto> {
+    let bytes = std::fs::read(path).map_err(files::with_path(path))?;
+    let model = ModelProto::decode(bytes.as_slice()).map_err(|e| not_onnx(path, &e.to_string()))?;
+    if model.graph.is_none() || model.opset_import.is_empty() {
+        return Err(not_onnx(path, "it holds no graph"));
+    }
+    Ok(model)
+}
+
+/// Loads the weights of the side files into the model that was read from `path`.
+///
+/// # Errors
+/// When a side file is missing or too short.
+pub fn load_weights(model: &mut ModelProto, path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for tensor in model.graph.iter_mut().flat_map(|g| &mut g.initializer).filter(|t| t.data_location == EXTERNAL) {
+        let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.clone());
+        let name = entry("location").unwrap_or_default();
+        let side = folder.join(&name);
+        let number = |key| entry(key).and_then(|v| v.parse::<u64>().ok());
+        let mut file = std::fs::File::open(&side).map_err(|e| {
+            let why = format!(
+                "{}: {e}; the weights of {} lie there, keep both files together",
+                side.display(),
+                path.display()
+            );
+            io::Error::new(e.kind(), why)
+        })?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(number("offset").unwrap_or(0)))?;
+        let mut bytes = Vec::new();
+        match number("length") {
+            Some(length) => io::Read::read_to_end(&mut io::Read::take(&mut file, length), &mut bytes)?,
+            None => io::Read::read_to_end(&mut file, &mut bytes)?,
+        };
+        if number("length").is_some_and(|length| length != bytes.len() as u64) {
+            return Err(not_onnx(&side, &format!("too short for the tensor {}", tensor.name)));
+        }
+        tensor.raw_data = bytes;
+        tensor.data_location = 0;
+        tensor.external_data.clear();
+    }
+    Ok(())
+}
+
+fn not_onnx(path: &Path, why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{}: not an ONNX model: {why}", path.display()))
+}

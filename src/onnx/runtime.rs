@@ -1,0 +1,138 @@
+//! ONNX Runtime, loaded when it is first needed: a session takes named arrays and gives named arrays.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use ort::environment::Environment;
+use ort::session::{Session as OrtSession, SessionInputValue};
+use ort::value::Tensor;
+
+use crate::base::libraries::Library;
+use crate::journal::failure::{Failure, FailureKind};
+
+/// The library.
+pub const LIBRARY: Library = Library {
+    title: "ONNX Runtime",
+    file: "libonnxruntime.so",
+    variable: "ORT_DYLIB_PATH",
+    package_folder: "onnxruntime/capi",
+    package: "onnxruntime==1.32.0",
+};
+
+/// The one environment of the process and the file it was loaded from.
+fn environment() -> Result<&'static (Environment, PathBuf), Failure> {
+    static ENVIRONMENT: OnceLock<Result<(Environment, PathBuf), String>> = OnceLock::new();
+    let loaded = ENVIRONMENT.get_or_init(|| {
+        let file = LIBRARY.find().map_err(|e| e.to_string())?;
+        let unusable = |e: &dyn std::fmt::Display| format!("ONNX Runtime at {} cannot be used: {e}", file.display());
+        let environment = ort::init_from(&file)
+            .map_err(|e| unusable(&e))?
+            .with_name("cliptune")
+            .with_telemetry(false)
+            .build()
+            .map_err(|e| unusable(&e))?;
+        environment.set_log_level(ort::logging::LogLevel::Error);
+        Ok((environment, file))
+    });
+    loaded.as_ref().map_err(|why| Failure::new(FailureKind::Unavailable, why.clone()))
+}
+
+/// The file name of the library in use, which carries its version.
+///
+/// # Errors
+/// When ONNX Runtime is missing or cannot be used ([`FailureKind::Unavailable`]).
+pub fn version() -> Result<String, Failure> {
+    let (_, file) = environment()?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    Ok(name.trim_start_matches("libonnxruntime.so").trim_start_matches('.').to_owned())
+}
+
+/// An array that goes into a session.
+#[derive(Clone, Debug)]
+pub enum Array {
+    /// 32-bit floats.
+    Float(Vec<i64>, Vec<f32>),
+    /// 64-bit integers.
+    Int(Vec<i64>, Vec<i64>),
+}
+
+/// An input or output of a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Its axes; -1 where the length is free.
+    pub shape: Vec<i64>,
+}
+
+/// A loaded graph.
+#[derive(Debug)]
+pub struct Session {
+    session: OrtSession,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    path: PathBuf,
+}
+
+impl Session {
+    /// Loads the graph in the file `path`, to run on `threads` threads (0: the runtime decides).
+    ///
+    /// # Errors
+    /// When ONNX Runtime is missing ([`FailureKind::Unavailable`]) or refuses the file
+    /// ([`FailureKind::BadCheckpoint`]).
+    pub fn open(path: &Path, threads: usize) -> Result<Self, Failure> {
+        let (environment, _) = environment()?;
+        let refused = |e: &dyn std::fmt::Display| {
+            Failure::new(FailureKind::BadCheckpoint, format!("{}: ONNX Runtime refuses it: {e}", path.display()))
+        };
+        let mut builder = OrtSession::builder(environment).map_err(|e| refused(&e))?;
+        if threads > 0 {
+            builder = builder.with_intra_threads(threads).map_err(|e| refused(&e))?;
+        }
+        let session = builder.commit_from_file(path).map_err(|e| refused(&e))?;
+        let port = |o: &ort::value::Outlet| Port {
+            name: o.name().to_owned(),
+            shape: o.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default(),
+        };
+        let (inputs, outputs) =
+            (session.inputs().iter().map(port).collect(), session.outputs().iter().map(port).collect());
+        Ok(Self { session, inputs, outputs, path: path.to_owned() })
+    }
+
+    /// Its inputs.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// Its outputs.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// Runs the graph and returns the shape and the values of the float outputs `wanted`, in that order.
+    ///
+    /// # Errors
+    /// When an input does not fit, or the output does not exist or holds no floats.
+    pub fn run(&mut self, inputs: &[(&str, Array)], wanted: &[&str]) -> Result<Vec<(Vec<i64>, Vec<f32>)>, Failure> {
+        let path = self.path.display().to_string();
+        let failed =
+            |e: &dyn std::fmt::Display| Failure::new(FailureKind::Unknown, format!("{path}: ONNX Runtime failed: {e}"));
+        let mut values: Vec<(String, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
+        for (name, array) in inputs {
+            let value: SessionInputValue<'_> = match array.clone() {
+                Array::Float(shape, data) => Tensor::from_array((shape, data)).map_err(|e| failed(&e))?.into(),
+                Array::Int(shape, data) => Tensor::from_array((shape, data)).map_err(|e| failed(&e))?.into(),
+            };
+            values.push(((*name).to_owned(), value));
+        }
+        let results = self.session.run(values).map_err(|e| failed(&e))?;
+        wanted
+            .iter()
+            .map(|name| {
+                let value = results.get(name).ok_or_else(|| failed(&format!("there is no output {name}")))?;
+                let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| failed(&e))?;
+                Ok((shape.to_vec(), data.to_vec()))
+            })
+            .collect()
+    }
+}
