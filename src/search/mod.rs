@@ -1,1 +1,7 @@
 //! Floor 4: where to look next. Pure: no files, clocks or threads.
+
+pub mod asktell;
+pub mod sampler;
+pub mod space;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,1 @@
+//! The ask/tell session behind `cliptune search`.
