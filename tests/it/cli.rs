@@ -1,1 +1,107 @@
-//! Tests of cli.
+//! The command line as a user meets it: the real binary, its exit codes and streams.
+
+use std::process::{Command, Output, Stdio};
+
+fn cliptune(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cliptune"))
+        .args(arguments)
+        .env_remove("CLICOLOR_FORCE")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn help_lists_every_command_and_goes_to_stdout() {
+    let help = cliptune(&["--help"]);
+    assert_eq!(code(&help), 0);
+    assert!(help.stderr.is_empty());
+    insta::assert_snapshot!(stdout(&help));
+}
+
+#[test]
+fn version_is_the_packages() {
+    assert_eq!(stdout(&cliptune(&["--version"])).trim(), concat!("cliptune ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn bad_usage_exits_2_with_nothing_on_stdout() {
+    for arguments in [
+        &["no-such-command"][..],
+        &["train"],
+        &["tui"],
+        &["completions", "no-such-shell"],
+        &["status", "--no-such"],
+        &[],
+    ] {
+        let output = cliptune(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn completions_every_shell_knows_the_commands() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = cliptune(&["completions", shell]);
+        assert_eq!(code(&output), 0, "{shell}");
+        let script = stdout(&output);
+        for command in ["gen_trt_engine", "promote", "doctor"] {
+            assert!(script.contains(command), "{shell} does not know {command}");
+        }
+    }
+}
+
+#[test]
+fn man_writes_a_page_for_each_command_but_hidden_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("new/man1");
+    let output = cliptune(&["man", pages.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let page = |name: &str| std::fs::read_to_string(pages.join(name));
+    let main = page("cliptune.1").unwrap();
+    assert!(main.contains("study locked by another controller"), "the exit codes are missing");
+    for name in ["train", "evaluate", "inference", "export", "gen_trt_engine", "tui", "trials", "doctor"] {
+        let text = page(&format!("cliptune-{name}.1")).unwrap();
+        assert!(text.contains(".TH"), "{name}");
+    }
+    assert!(page("cliptune-job.1").is_err());
+}
+
+#[test]
+fn man_folder_that_is_a_file_is_an_error_with_its_name() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let output = cliptune(&["man", file.path().to_str().unwrap()]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains(file.path().to_str().unwrap()));
+}
+
+#[test]
+fn closed_pipe_is_success() {
+    for arguments in [&["completions", "zsh"][..], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = Command::new(env!("CARGO_BIN_EXE_cliptune"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(0), "{arguments:?}");
+    }
+}
