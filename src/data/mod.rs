@@ -1,1 +1,23 @@
-//! Floor 4: image-text pairs.
+//! Floor 4: image-text pairs, from the sources of a spec to batches of tensors.
+//!
+//! Invariant: what can be wrong with a data set is found when it is opened, all of it at once, and not in epoch 7.
+
+pub mod augment;
+pub mod batches;
+pub mod cache;
+pub mod captions;
+mod color;
+pub mod list;
+pub mod loader;
+pub mod pair_set;
+pub mod problem;
+pub mod scan;
+pub mod source;
+
+pub use augment::Augmentation;
+pub use batches::batches;
+pub use loader::{Batch, Loader, Pixels};
+pub use pair_set::{OpenOptions, PairSet};
+pub use source::DataSource;
+
+pub use crate::pixels::{Filter, ImageTransform, ResizeMode};

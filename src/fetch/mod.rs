@@ -1,1 +1,5 @@
-//! Floor 3: bringing files here safely.
+//! Floor 3: gets what a spec names into a folder on this machine. Archives are unpacked once, safely.
+
+pub mod archive;
+pub mod folder;
+pub mod lock;

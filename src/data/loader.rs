@@ -1,0 +1,88 @@
+//! Prefetching: a background thread prepares batches in order, a bounded number of them ahead of the trainer.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+use tch::Tensor;
+
+use super::pair_set::PairSet;
+use crate::journal::failure::{Failure, FailureKind};
+
+/// A batch of pairs, on the CPU.
+#[derive(Debug)]
+pub struct Batch {
+    /// Images `[B, 3, S, S]` (f32), normalised.
+    pub images: Tensor,
+    /// Token ids `[B, L]` (i64).
+    pub tokens: Tensor,
+    /// Which pairs these are.
+    pub index: Vec<usize>,
+}
+
+/// Which pixels a loader gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pixels {
+    /// Under the evaluation transform.
+    Plain,
+    /// Augmented, by the streams of a seed and an epoch.
+    Augmented {
+        /// The seed.
+        seed: u64,
+        /// The epoch.
+        epoch: u32,
+    },
+}
+
+/// An iterator over prepared batches. Dropping it stops the thread.
+#[derive(Debug)]
+pub struct Loader {
+    batches: Option<Receiver<Result<Batch, Failure>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Loader {
+    /// Starts to prepare the batches of `plan`, at most `ahead` of them before they are asked for.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(set: Arc<PairSet>, plan: Vec<Vec<usize>>, pixels: Pixels, ahead: usize) -> Result<Self, Failure> {
+        let (sender, receiver) = sync_channel(ahead.max(1));
+        let work = move || {
+            for index in plan {
+                let images = match pixels {
+                    Pixels::Plain => Ok(set.images(&index)),
+                    Pixels::Augmented { seed, epoch } => set.augmented(&index, seed, epoch),
+                };
+                let batch = images.map(|images| Batch { images, tokens: set.tokens(&index), index });
+                let failed = batch.is_err();
+                if sender.send(batch).is_err() || failed {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("loader".to_owned())
+            .spawn(work)
+            .map_err(|e| Failure::new(FailureKind::Unknown, format!("cannot start the loader thread: {e}")))?;
+        Ok(Self { batches: Some(receiver), thread: Some(thread) })
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Result<Batch, Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.batches.as_ref()?.recv().ok()
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        // Without a receiver the thread's next send fails, and it ends.
+        self.batches = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Retrieval between images and texts: the definition of `val/t2i_mAP` and its companions.
+//!
+//! For each query the gallery is ranked by cosine. Of its positives, sorted by score, the j-th (from 1) has
+//! `rank = j + negatives above it + half the negatives that tie with it`, and
+//! * `mAP`: mean over queries of the mean over positives of `j / rank` (one positive: the reciprocal rank);
+//! * `R@k`: mean over queries of the share of positives with `rank <= k` (one positive: the hit rate);
+//! * `MedR`, `MeanR`: median and mean over queries of the first positive's rank;
+//! * `AUC`: mean over queries of the share of (positive, negative) pairs in the right order, a tie counting half.
+//!
+//! A tie costs half a place. Counting only strictly better scores, as open_clip does, gives a collapsed model, whose
+//! scores are all equal, a perfect mAP: a tuner would elect it. Without ties the two agree.
+//!
+//! Invariant: the score matrix never exists as a whole; a metric of embeddings that are not finite is `None`, never NaN.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+use tch::{Device, Kind, Tensor};
+
+use crate::journal::event::Metrics;
+use crate::journal::failure::{Failure, FailureKind};
+
+/// The `k` of the recalls.
+pub const KS: [usize; 3] = [1, 5, 10];
+
+/// Scores that are held at once: 64 MiB.
+const BLOCK_SCORES: usize = 1 << 24;
+
+/// Which image belongs to which text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// Image i and text i, and nothing else: TAO's protocol. Equal captions count as errors against each other.
+    Paired,
+    /// Pair i has label i; every image and text with equal labels belong together.
+    Groups(Vec<i64>),
+    /// Labels of images and of texts, whose numbers may differ (several captions for one image).
+    Labels {
+        /// One an image.
+        images: Vec<i64>,
+        /// One a text.
+        texts: Vec<i64>,
+    },
+}
+
+/// The metrics of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// Mean average precision.
+    pub map: f64,
+    /// Share of the positives within the first 1, 5, 10.
+    pub recall: [f64; 3],
+    /// Share of the queries with any positive within the first 1, 5, 10 (the convention of COCO and Flickr30k).
+    pub hit: [f64; 3],
+    /// Median rank of the first positive.
+    pub median_rank: f64,
+    /// Mean rank of the first positive.
+    pub mean_rank: f64,
+    /// Area under the ROC curve; `None` when no query has a negative.
+    pub auc: Option<f64>,
+    /// Queries that have a positive; the others are left out.
+    pub queries: usize,
+}
+
+/// Both directions; `None` where nothing can be measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Retrieval {
+    /// Images as queries.
+    pub i2t: Option<Scores>,
+    /// Texts as queries.
+    pub t2i: Option<Scores>,
+    /// Whether several positives are possible, so that hit rate and recall differ.
+    pub grouped: bool,
+}
+
+impl Retrieval {
+    /// The metrics as the journal has them: `{prefix}/t2i_mAP`, `{prefix}/i2t_R@1` …
+    pub fn metrics(&self, prefix: &str) -> Metrics {
+        let mut all = Metrics::new();
+        for (direction, scores) in [("i2t", &self.i2t), ("t2i", &self.t2i)] {
+            let mut put = |name: &str, value: Option<f64>| {
+                all.insert(format!("{prefix}/{direction}_{name}"), value.filter(|v| v.is_finite()));
+            };
+            put("mAP", scores.map(|s| s.map));
+            put("MedR", scores.map(|s| s.median_rank));
+            put("MeanR", scores.map(|s| s.mean_rank));
+            put("AUC", scores.and_then(|s| s.auc));
+            for (i, k) in KS.into_iter().enumerate() {
+                put(&format!("R@{k}"), scores.map(|s| s.recall[i]));
+                if self.grouped {
+                    put(&format!("Hit@{k}"), scores.map(|s| s.hit[i]));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// Measures images `[N, D]` against texts `[M, D]`, both L2-normalised, on any device.
+///
+/// # Errors
+/// When the shapes do not fit each other or the truth, or libtorch fails.
+pub fn evaluate(images: &Tensor, texts: &Tensor, truth: &Truth) -> Result<Retrieval, Failure> {
+    let (n, d) = size(images)?;
+    let (m, e) = size(texts)?;
+    if d != e {
+        return Err(mismatch(format!("image embeddings have {d} values, text embeddings {e}")));
+    }
+    let pairs = |len: usize| -> Result<(), Failure> {
+        if n == len && m == len {
+            return Ok(());
+        }
+        Err(mismatch(format!("{n} images and {m} texts cannot be paired one to one (truth has {len})")))
+    };
+    let (image_labels, text_labels) = match truth {
+        Truth::Paired => {
+            pairs(n)?;
+            let labels: Vec<i64> = (0..n as i64).collect();
+            (labels.clone(), labels)
+        }
+        Truth::Groups(groups) => {
+            pairs(groups.len())?;
+            (groups.clone(), groups.clone())
+        }
+        Truth::Labels { images, texts } => {
+            if images.len() != n || texts.len() != m {
+                return Err(mismatch("the labels do not match the embeddings in number".to_owned()));
+            }
+            (images.clone(), texts.clone())
+        }
+    };
+    let grouped = !matches!(truth, Truth::Paired);
+    let images = images.f_to_kind(Kind::Float).map_err(torch)?;
+    let texts = texts.f_to_kind(Kind::Float).map_err(torch)?;
+    if n == 0 || m == 0 || !is_finite(&images)? || !is_finite(&texts)? {
+        return Ok(Retrieval { i2t: None, t2i: None, grouped });
+    }
+    Ok(Retrieval {
+        i2t: direction(&images, &texts, &image_labels, &text_labels)?,
+        t2i: direction(&texts, &images, &text_labels, &image_labels)?,
+        grouped,
+    })
+}
+
+fn size(embeddings: &Tensor) -> Result<(usize, usize), Failure> {
+    let (rows, columns) = embeddings
+        .size2()
+        .map_err(|_| mismatch(format!("embeddings of shape {:?} are not a matrix", embeddings.size())))?;
+    Ok((rows as usize, columns as usize))
+}
+
+fn mismatch(message: String) -> Failure {
+    Failure::new(FailureKind::Unknown, format!("retrieval: {message}"))
+}
+
+fn torch(e: tch::TchError) -> Failure {
+    let text = e.to_string();
+    let kind = if text.contains("out of memory") { FailureKind::OutOfMemory } else { FailureKind::Unknown };
+    Failure::new(kind, format!("retrieval: {text}"))
+}
+
+fn is_finite(embeddings: &Tensor) -> Result<bool, Failure> {
+    let all = embeddings.f_isfinite().and_then(|t| t.f_all()).and_then(|t| t.f_int64_value(&[])).map_err(torch)?;
+    Ok(all != 0)
+}
+
+/// What one query contributes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Query {
+    average_precision: f64,
+    recall: [f64; 3],
+    first: f64,
+    auc: Option<f64>,
+}
+
+fn direction(
+    queries: &Tensor,
+    gallery: &Tensor,
+    query_labels: &[i64],
+    gallery_labels: &[i64],
+) -> Result<Option<Scores>, Failure> {
+    let mut positives: HashMap<i64, Vec<u32>> = HashMap::new();
+    for (i, &label) in gallery_labels.iter().enumerate() {
+        positives.entry(label).or_default().push(i as u32);
+    }
+    let m = gallery_labels.len();
+    let block = (BLOCK_SCORES / m).clamp(1, 1024);
+    let transposed = gallery.f_transpose(0, 1).map_err(torch)?;
+    let mut results: Vec<Query> = Vec::with_capacity(query_labels.len());
+    let mut scores = Vec::new();
+    for (start, labels) in (0..).step_by(block).zip(query_labels.chunks(block)) {
+        let product = queries
+            .f_narrow(0, start, labels.len() as i64)
+            .and_then(|q| q.f_matmul(&transposed))
+            .and_then(|s| s.f_to_device(Device::Cpu))
+            .and_then(|s| s.f_contiguous())
+            .map_err(torch)?;
+        scores.resize(labels.len() * m, 0.0f32);
+        product.f_copy_data(&mut scores, labels.len() * m).map_err(torch)?;
+        results.par_extend(
+            scores.par_chunks(m).zip(labels).filter_map(|(row, label)| positives.get(label).map(|p| measure(row, p))),
+        );
+    }
+    Ok(summarise(&results))
+}
+
+/// Ranks one row of scores; `positives` is not empty and ascending.
+fn measure(row: &[f32], positives: &[u32]) -> Query {
+    let negatives = row.len() - positives.len();
+    // above[j], tied[j]: negatives above and equal to the j-th best positive.
+    let (above, tied) = if let [only] = positives {
+        let score = row[*only as usize];
+        let above = row.iter().filter(|&&s| s > score).count();
+        let tied = row.iter().filter(|&&s| s == score).count().saturating_sub(1);
+        (vec![above], vec![tied])
+    } else {
+        count_many(row, positives)
+    };
+    let mut query = Query { auc: (negatives > 0).then_some(0.0), ..Query::default() };
+    let count = positives.len() as f64;
+    for (j, (&above, &tied)) in above.iter().zip(&tied).enumerate() {
+        let outranked = above as f64 + tied as f64 / 2.0;
+        let rank = (j + 1) as f64 + outranked;
+        if j == 0 {
+            query.first = rank;
+        }
+        query.average_precision += (j + 1) as f64 / rank / count;
+        for (recall, k) in query.recall.iter_mut().zip(KS) {
+            if rank <= k as f64 {
+                *recall += 1.0 / count;
+            }
+        }
+        if let Some(auc) = &mut query.auc {
+            *auc += (1.0 - outranked / negatives as f64) / count;
+        }
+    }
+    query
+}
+
+/// One pass over the negatives with a binary search each, so that large groups stay cheap.
+fn count_many(row: &[f32], positives: &[u32]) -> (Vec<usize>, Vec<usize>) {
+    let mut sorted: Vec<f32> = positives.iter().map(|&i| row[i as usize]).collect();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    // A negative is above the positives from `above_from` on and ties with those in `tied_from..above_from`.
+    let mut above_from = vec![0usize; sorted.len() + 1];
+    let mut tied_from = vec![0usize; sorted.len() + 1];
+    let mut next = positives.iter().peekable();
+    for (i, &score) in row.iter().enumerate() {
+        if next.peek().is_some_and(|&&p| p as usize == i) {
+            next.next();
+            continue;
+        }
+        above_from[sorted.partition_point(|&p| p >= score)] += 1;
+        tied_from[sorted.partition_point(|&p| p > score)] += 1;
+    }
+    let running = |counts: &[usize]| -> Vec<usize> {
+        let sums = counts.iter().scan(0, |sum, &c| {
+            *sum += c;
+            Some(*sum)
+        });
+        sums.take(sorted.len()).collect()
+    };
+    let above = running(&above_from);
+    let tied = running(&tied_from).iter().zip(&above).map(|(t, a)| t - a).collect();
+    (above, tied)
+}
+
+fn summarise(results: &[Query]) -> Option<Scores> {
+    if results.is_empty() {
+        return None;
+    }
+    let n = results.len() as f64;
+    let mean = |value: &dyn Fn(&Query) -> f64| results.iter().map(value).sum::<f64>() / n;
+    let mut firsts: Vec<f64> = results.iter().map(|q| q.first).collect();
+    firsts.sort_by(f64::total_cmp);
+    let half = firsts.len() / 2;
+    let median_rank = if firsts.len() % 2 == 1 { firsts[half] } else { (firsts[half - 1] + firsts[half]) / 2.0 };
+    let aucs: Vec<f64> = results.iter().filter_map(|q| q.auc).collect();
+    Some(Scores {
+        map: mean(&|q| q.average_precision),
+        recall: std::array::from_fn(|i| mean(&|q| q.recall[i])),
+        hit: std::array::from_fn(|i| mean(&|q| f64::from(q.first <= KS[i] as f64))),
+        median_rank,
+        mean_rank: mean(&|q| q.first),
+        auc: (!aucs.is_empty()).then(|| aucs.iter().sum::<f64>() / aucs.len() as f64),
+        queries: results.len(),
+    })
+}

@@ -1,0 +1,49 @@
+//! Image files to RGB. The content decides the format, not the name; EXIF orientation is ignored, as Pillow does.
+//!
+//! Invariant: no file, however hostile, makes the decoder allocate more than [`MAX_BYTES`].
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use image::{ImageReader, Limits};
+
+use super::Rgb;
+
+/// Longest side that is accepted, in pixels.
+pub const MAX_SIDE: u32 = 32_768;
+/// Most memory one decoded image may take.
+pub const MAX_BYTES: u64 = 1 << 30;
+
+/// Why a file is not an image that can be used: a clause that follows the file's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAnImage(pub String);
+
+/// Reads an image file (JPEG, PNG, WebP, BMP or GIF, first frame) as RGB; an alpha channel is dropped.
+///
+/// # Errors
+/// When the file cannot be read, is not an image, is cut short, or is larger than the limits.
+pub fn decode(path: &Path) -> Result<Rgb, NotAnImage> {
+    let file = File::open(path).map_err(|e| NotAnImage(format!("cannot be read: {e}")))?;
+    if file.metadata().is_ok_and(|m| m.len() == 0) {
+        return Err(NotAnImage("is empty".to_owned()));
+    }
+    let mut reader = ImageReader::new(BufReader::new(file))
+        .with_guessed_format()
+        .map_err(|e| NotAnImage(format!("cannot be read: {e}")))?;
+    if reader.format().is_none() {
+        return Err(NotAnImage("is not an image (expected JPEG, PNG, WebP, BMP or GIF)".to_owned()));
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits);
+    let image = reader.decode().map_err(|e| NotAnImage(format!("cannot be decoded: {e}")))?.into_rgb8();
+    let (width, height) = image.dimensions();
+    if width == 0 || height == 0 {
+        return Err(NotAnImage("has no pixels".to_owned()));
+    }
+    Ok(Rgb { width, height, pixels: image.into_raw() })
+}
