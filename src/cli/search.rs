@@ -1,23 +1,127 @@
-//! `cliptune search`.
+//! `cliptune search`: an ask/tell optimiser for other programs, JSON lines on stdin and stdout.
+//!
+//! With a `state_dir` every answer is in a journal before it is given, so a killed session continues where it was.
 
+use std::io::BufRead;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::output;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
+use crate::base::files::OwnerLock;
+use crate::base::time::{Clock, SystemClock};
+use crate::journal::tail::Tail;
+use crate::journal::writer::Writer;
+use crate::search::asktell::{Init, Record, Request, Session};
+use crate::search::sampler;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The sampler.
+    /// The sampler: gp, random or sobol.
     #[arg(long, default_value = "gp")]
     pub sampler: String,
-    /// The scheduler.
+    /// The scheduler: none (every trial runs its full length).
     #[arg(long, default_value = "none")]
     pub scheduler: String,
+}
+
+/// A session with what makes it durable.
+struct Durable {
+    session: Session,
+    journal: Option<(Writer<Record>, OwnerLock)>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    let mut list = Vec::new();
+    match sampler::by_name(&args.sampler, 1) {
+        Ok(chosen) => chosen.note.iter().for_each(|note| output::note(note)),
+        Err(problems) => list.extend(problems.list),
+    }
+    if args.scheduler != "none" {
+        let what = format!("the scheduler {} is not offered in this version", args.scheduler);
+        list.push(Problem::new(what).help("--scheduler none: every trial runs its full length"));
+    }
+    if !list.is_empty() {
+        return Err(Problems::new(ExitCode::Usage, list));
+    }
+    let mut durable: Option<Durable> = None;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|e| Problems::one(ExitCode::Unexpected, Problem::new(format!("stdin: {e}"))))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let request = serde_json::from_str::<Request>(&line).map_err(|e| format!("not a request: {e}"));
+        let bye = matches!(request, Ok(Request::Bye));
+        let reply = request.and_then(|request| answer(&mut durable, &args.sampler, request));
+        output::data(&reply.unwrap_or_else(|why| json!({ "error": why })).to_string());
+        if bye {
+            break;
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn answer(durable: &mut Option<Durable>, sampler: &str, request: Request) -> Result<Value, String> {
+    match (durable.as_mut(), request) {
+        (None, Request::Init(init)) => {
+            let begun = begin(sampler, init)?;
+            let hello = begun.session.hello();
+            *durable = Some(begun);
+            Ok(hello)
+        }
+        (None, Request::Bye) => Ok(json!({ "ok": true })),
+        (None, _) => Err("say init first".to_owned()),
+        (Some(durable), request) => {
+            let (record, reply) = durable.session.plan(&request)?;
+            if let Some(record) = record {
+                if let Some((journal, _)) = &mut durable.journal {
+                    journal.append(SystemClock.now(), record.clone()).map_err(|e| e.to_string())?;
+                }
+                durable.session.apply(record);
+            }
+            Ok(reply)
+        }
+    }
+}
+
+fn begin(sampler: &str, init: Init) -> Result<Durable, String> {
+    let (folder, resume) = (init.state_dir.clone(), init.resume);
+    let mut session = Session::new(sampler, init)?;
+    let Some(folder) = folder else { return Ok(Durable { session, journal: None }) };
+    let journal = open(&folder, resume, &mut session)?;
+    Ok(Durable { session, journal: Some(journal) })
+}
+
+/// Opens the journal and brings the session to where it ends.
+fn open(folder: &Path, resume: bool, session: &mut Session) -> Result<(Writer<Record>, OwnerLock), String> {
+    std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let owner = format!("pid {}", std::process::id());
+    let lock = OwnerLock::take(&folder.join("search.lock"), &owner).map_err(|refused| match refused {
+        Ok(other) => format!("{}: another search ({other}) uses this state_dir", folder.display()),
+        Err(e) => e.to_string(),
+    })?;
+    let path = folder.join("search.jsonl");
+    let mut writer = Writer::<Record>::open(&path).map_err(|e| e.to_string())?;
+    let lines = Tail::new(&path).read::<Record>().map_err(|e| e.to_string())?;
+    let mut records = lines.into_iter().map(|line| line.event);
+    match records.next() {
+        None => {
+            writer.append(SystemClock.now(), session.created()).map_err(|e| e.to_string())?;
+        }
+        Some(_) if !resume => {
+            return Err(format!("{}: holds a search already; say \"resume\": true to go on with it", path.display()));
+        }
+        Some(first) if !session.continues(&first) => {
+            return Err(format!("{}: belongs to another sampler, space, seed, direction or n_trials", path.display()));
+        }
+        Some(_) => records.for_each(|record| session.apply(record)),
+    }
+    Ok((writer, lock))
 }

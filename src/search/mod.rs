@@ -3,5 +3,6 @@
 pub mod asktell;
 pub mod sampler;
 pub mod space;
+mod special;
 #[cfg(test)]
 mod testing;

@@ -3,6 +3,7 @@
 //! Invariant: [`Sampler::suggest`] depends on nothing but its argument, so a controller that was killed and started again
 //! suggests the same point again. Failed trials teach where the space is infeasible; they never enter as made-up values.
 
+pub mod gp;
 mod random;
 mod sobol;
 
@@ -15,6 +16,7 @@ use crate::base::seed::Stream;
 use crate::journal::event::{Direction, Params};
 use crate::search::space::Space;
 
+pub use gp::Gp;
 pub use random::Random;
 pub use sobol::Sobol;
 
@@ -85,17 +87,37 @@ pub struct Chosen {
 /// # Errors
 /// When there is no such sampler; the help says what there is.
 pub fn by_name(name: &str, planned: u32) -> Result<Chosen, Problems> {
-    let _ = planned;
     let chosen = |sampler: Box<dyn Sampler>, note: Option<String>| Ok(Chosen { sampler, note });
-    match name.to_ascii_lowercase().as_str() {
+    let gp = || Box::new(Gp::planned(planned));
+    let lower = name.to_ascii_lowercase();
+    match lower.as_str() {
+        "gp" => chosen(gp(), None),
         "random" => chosen(Box::new(Random), None),
-        "gp" => chosen(Box::new(Sobol), None),
-        "sobol" | "qmc" => chosen(Box::new(Sobol), None),
-        other => Err(Problems::one(
-            ExitCode::Usage,
-            Problem::new(format!("there is no sampler {other}")).help("gp, random and sobol exist"),
+        "sobol" => chosen(Box::new(Sobol), None),
+        "bayesian" | "b" => chosen(gp(), Some(format!("{name}: TAO's Bayesian search; using gp, a Gaussian process"))),
+        "bfbo" => chosen(
+            gp(),
+            Some(format!(
+                "{name}: TAO's Gaussian process with an upper confidence bound; using gp (expected improvement)"
+            )),
+        ),
+        "qmc" => chosen(Box::new(Sobol), Some(format!("{name}: quasi-random search; using sobol"))),
+        "hyperband" | "h" | "asha" | "bohb" | "dehb" | "pbt" | "hyperband_es" | "llm" => Err(unknown(
+            format!("{name} is not offered in this version"),
+            "gp, random and sobol exist, each with full-length trials; gp needs the fewest",
         )),
+        _ => Err(unknown(format!("there is no sampler {name}"), "gp (the default), random and sobol exist")),
     }
+}
+
+fn unknown(what: String, help: &str) -> Problems {
+    Problems::one(ExitCode::Usage, Problem::new(what).help(help))
+}
+
+/// Draw from the standard normal distribution (Box-Muller).
+pub(crate) fn normal(stream: &mut Stream) -> f64 {
+    let radius = (-2.0 * (1.0 - uniform(stream)).ln()).sqrt();
+    radius * (std::f64::consts::TAU * uniform(stream)).cos()
 }
 
 /// Uniform draw from `[0, 1)`.
