@@ -1,1 +1,16 @@
-//! Floor 6: the terminal UI. It only reads files and drops commands.
+//! Floor 6: the terminal UI. It reads the files of a study and drops commands into its spool; it never owns anything, so it
+//! works while the controller runs, after it died and when the study is over, and leaving it stops nothing.
+//!
+//! `app` is the state and what keys do to it, `view` draws it, `keymap_table` names the keys, `run` is the shell with the
+//! terminal, the clock and the files.
+
+pub mod app;
+pub mod filter;
+pub mod importance;
+pub mod keymap_table;
+pub mod layout;
+pub mod rows;
+pub mod sort;
+pub mod theme;
+pub mod view;
+pub mod widget;

@@ -1,0 +1,144 @@
+//! The first row (how the study stands), the last row (which keys do what), and the one line that tiny terminals get.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::base::units;
+use crate::tui::app::{App, Mode, View};
+use crate::tui::keymap_table::BINDINGS;
+use crate::tui::rows::{self, Controller, Phase, Study, Trial};
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::text;
+
+/// Phases that are final.
+const OVER: [Phase; 4] = [Phase::Completed, Phase::Pruned, Phase::Failed, Phase::Cancelled];
+/// Seconds without an event after which the data counts as stale, while trials run.
+const STALE_S: f64 = 10.0;
+
+/// How the study stands; what does not fit is left out, the least important first.
+pub(super) fn header(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut parts = parts(&app.study, &app.trials, app.frozen, theme);
+    let gap = 3;
+    let needed = |parts: &[Part]| parts.iter().map(|p| text::width(&p.text) + gap).sum::<usize>();
+    while needed(&parts) > usize::from(area.width) + gap - 1 && parts.len() > 1 {
+        let least = parts.iter().enumerate().max_by_key(|(_, p)| p.rank).map_or(0, |(i, _)| i);
+        parts.remove(least);
+    }
+    let mut line = Line::from(" ");
+    for (i, part) in parts.into_iter().enumerate() {
+        if i > 0 {
+            line.push_span(" ".repeat(gap));
+        }
+        line.push_span(Span::styled(part.text, theme.style(part.role)));
+    }
+    buffer.set_line(area.x, area.y, &line, area.width);
+}
+
+/// The study in one line, whatever the size.
+pub(super) fn line(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let best = rows::best(&app.trials, app.study.direction).and_then(|t| t.value);
+    let best = best.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
+    let (symbol, _, word) = liveness(&app.study, &app.trials, theme);
+    let over = rows::count(&app.trials, &OVER);
+    let text = format!("{symbol} {over}/{} best {best} {word}", planned(&app.study, &app.trials));
+    buffer.set_stringn(area.x, area.y, text, area.width.into(), theme.style(Role::Text));
+}
+
+struct Part {
+    text: String,
+    role: Role,
+    /// The higher, the sooner it is left out.
+    rank: u8,
+}
+
+fn parts(study: &Study, trials: &[Trial], frozen: bool, theme: Theme) -> Vec<Part> {
+    let part = |text: String, role, rank| Part { text, role, rank };
+    let mut parts = vec![part(study.name.clone(), Role::Title, 3)];
+    if !study.sampler.is_empty() {
+        parts.push(part(study.sampler.clone(), Role::Muted, 9));
+    }
+    let over = rows::count(trials, &OVER);
+    parts.push(part(format!("{over}/{} done", planned(study, trials)), Role::Text, 1));
+    let numbers = [(Phase::Running, Role::Active, 4), (Phase::Failed, Role::Bad, 5)];
+    for (phase, role, rank) in numbers {
+        let count = rows::count(trials, &[phase]);
+        if count > 0 {
+            parts.push(part(format!("{count} {}", phase.name()), role, rank));
+        }
+    }
+    if let Some(best) = rows::best(trials, study.direction) {
+        let epoch = best.best_epoch.map_or_else(String::new, |e| format!(" @ep{e}"));
+        let value = best.value.map_or_else(String::new, |v| format!("{v:.4}"));
+        parts.push(part(format!("best {value} #{}{epoch}", best.id), Role::Good, 2));
+    }
+    parts.push(part(units::duration(study.elapsed_s), Role::Muted, 6));
+    if let Some(eta) = eta(study, trials) {
+        parts.push(part(format!("ETA {}", units::duration(eta)), Role::Muted, 7));
+    }
+    let (symbol, role, word) = liveness(study, trials, theme);
+    parts.push(part(format!("{symbol} {word}"), role, 0));
+    if frozen {
+        parts.push(part("frozen".to_owned(), Role::Warn, 0));
+    }
+    parts
+}
+
+fn planned(study: &Study, trials: &[Trial]) -> usize {
+    trials.len().max(study.max_trials as usize)
+}
+
+/// Seconds left if the rest goes like what is over.
+fn eta(study: &Study, trials: &[Trial]) -> Option<f64> {
+    let over = rows::count(trials, &OVER);
+    let left = planned(study, trials) - over;
+    let goes_on = study.controller == Controller::Live && !study.paused;
+    (goes_on && over > 0 && left > 0).then(|| study.elapsed_s / over as f64 * left as f64)
+}
+
+fn liveness(study: &Study, trials: &[Trial], theme: Theme) -> (char, Role, String) {
+    match &study.controller {
+        Controller::Finished(_) => (theme.pick('✔', '+'), Role::Good, "finished".to_owned()),
+        Controller::Down => (theme.pick('✖', 'x'), Role::Bad, "controller down".to_owned()),
+        Controller::Live if study.paused => (theme.pick('‖', '='), Role::Warn, "paused".to_owned()),
+        Controller::Live if study.age_s > STALE_S && rows::count(trials, &[Phase::Running]) > 0 => {
+            (theme.pick('◌', '.'), Role::Warn, format!("stale {}", units::duration(study.age_s)))
+        }
+        Controller::Live => (theme.pick('●', '*'), Role::Good, "live".to_owned()),
+    }
+}
+
+/// The last row: what is being typed or was just said, otherwise the keys.
+pub(super) fn hints(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    if app.mode == Mode::Filter {
+        let cursor = theme.pick("▏", "_");
+        let line = format!(" / {}{cursor}   enter keep   esc clear", app.filter_text);
+        buffer.set_stringn(area.x, area.y, line, area.width.into(), theme.style(Role::Text));
+        return;
+    }
+    if !app.toast.is_empty() {
+        buffer.set_stringn(area.x, area.y, format!(" {}", app.toast), area.width.into(), theme.style(Role::Warn));
+        return;
+    }
+    let dead = |commands: bool| commands && app.read_only.is_some();
+    let here = |b: &&crate::tui::keymap_table::Binding| !b.hint.is_empty() && !dead(b.commands);
+    let hints: Vec<(String, &str)> = BINDINGS.iter().filter(here).map(|b| (b.keys[0].to_string(), b.hint)).collect();
+    let cells = |(key, hint): &(String, &str)| text::width(key) + text::width(hint) + 3;
+    // Help and detach, the last two of the table's hints, are always there.
+    let (first, last) = hints.split_at(hints.len().saturating_sub(2));
+    let mut room = usize::from(area.width).saturating_sub(last.iter().map(cells).sum());
+    let first = first.iter().take_while(|h| {
+        let fits = room >= cells(h);
+        room = room.saturating_sub(cells(h));
+        fits
+    });
+    let mut line = Line::from(" ");
+    for (key, hint) in first.chain(last) {
+        line.push_span(Span::styled(key.clone(), theme.style(Role::Accent)));
+        line.push_span(format!(" {hint}  "));
+    }
+    if app.view == View::Logs && app.log.up > 0 {
+        line.push_span(Span::styled("F follow", theme.style(Role::Warn)));
+    }
+    buffer.set_line(area.x, area.y, &line, area.width);
+}

@@ -1,0 +1,69 @@
+//! View 3: how strongly each parameter goes with the metric, and the points themselves, best first.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use serde_json::Value;
+
+use crate::base::units;
+use crate::tui::app::App;
+use crate::tui::importance::{self, Importance};
+use crate::tui::rows::short;
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::{bars, text};
+
+/// Cells of a column of the table.
+const CELLS: usize = 12;
+
+/// Draws both parts.
+pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut y = area.y;
+    let put = |buffer: &mut Buffer, y: &mut u16, line: &str, role: Role| {
+        if *y < area.bottom() {
+            buffer.set_stringn(area.x, *y, line, area.width.into(), theme.style(role));
+            *y += 1;
+        }
+    };
+    let list = importance::importance(&app.trials);
+    if list.is_empty() {
+        put(buffer, &mut y, "three trials with a value are needed to compare parameters", Role::Muted);
+    } else {
+        let title = format!("rank correlation with {}, {}", app.study.metric, units::plural(list[0].trials, "trial"));
+        put(buffer, &mut y, &title, Role::Muted);
+    }
+    // At most half of the area, so that the points have room.
+    for item in list.iter().take(usize::from(area.height / 2).saturating_sub(1)) {
+        put(buffer, &mut y, &bar(item, theme, area.width.into()), Role::Text);
+    }
+    y += 1;
+    let mut keys: Vec<String> = list.into_iter().map(|i| i.key).collect();
+    for key in app.trials.iter().flat_map(|t| t.params.keys()) {
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
+    keys.truncate((usize::from(area.width).saturating_sub(15)) / (CELLS + 1));
+    let titles: String = keys.iter().map(|k| text::right(short(k), CELLS) + " ").collect();
+    put(buffer, &mut y, &format!("id       value {titles}"), Role::Muted);
+    for trial in app.visible() {
+        let value = trial.value.map_or_else(|| theme.pick("–", "-").to_owned(), |v| format!("{v:.4}"));
+        let cells: String = keys.iter().map(|k| text::right(&cell(trial.params.get(k), theme), CELLS) + " ").collect();
+        let role = if Some(trial.id) == app.selected { Role::Accent } else { Role::Text };
+        put(buffer, &mut y, &format!("{:<6} {} {cells}", trial.id.to_string(), text::right(&value, 7)), role);
+    }
+}
+
+fn bar(item: &Importance, theme: Theme, width: usize) -> String {
+    let cells = width.saturating_sub(26).clamp(4, 30);
+    let bar = bars::bar(item.correlation.abs(), 1.0, cells, theme.ascii);
+    format!("{} {bar} {:+.2}", text::left(short(&item.key), 18), item.correlation)
+}
+
+/// The baseline has no point: its parameters are the spec's.
+fn cell(value: Option<&Value>, theme: Theme) -> String {
+    match value {
+        None => theme.pick("·", ".").to_owned(),
+        Some(Value::Number(n)) => n.as_f64().map_or_else(|| n.to_string(), units::number),
+        Some(Value::String(s)) => s.clone(),
+        Some(other) => other.to_string(),
+    }
+}
