@@ -1,1 +1,11 @@
-//! Floor 4: the read model, one fold shared by controller, status and TUI.
+//! Floor 4: what the journals add up to. One fold, shared by the controller, `status` and the terminal UI.
+
+pub mod rank;
+pub mod reader;
+pub mod snapshot;
+pub mod study;
+pub mod trial;
+
+pub use reader::{StateReader, load};
+pub use study::{Controller, Counts, PromotionState, PromotionStep, StudyMeta, StudyState};
+pub use trial::{Checkpoint, EpochStats, TrialState, TrialStatus};

@@ -1,0 +1,363 @@
+//! A study: the fold of its events. Applying the same lines in the same order always gives the same state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::ids::TrialId;
+use crate::base::process::ProcessRef;
+use crate::base::time::{Timestamp, seconds_between};
+use crate::journal::event::{Direction, JobEvent, Line, Params, StudyEvent, TrialEnd};
+
+use super::rank;
+use super::trial::{TrialState, TrialStatus};
+
+/// What the study was created with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StudyMeta {
+    /// Name for people.
+    pub name: String,
+    /// Hash of the resolved spec and the space.
+    pub spec_hash: String,
+    /// Seed of the study.
+    pub seed: u64,
+    /// Name of the sampler.
+    pub sampler: String,
+    /// The metric that ranks trials.
+    pub metric: String,
+    /// Its direction.
+    pub direction: Direction,
+    /// Trials to run, with those that were added later.
+    pub max_trials: u32,
+    /// Epochs of a full trial.
+    pub max_epochs: u32,
+    /// Parameters that the command line fixed.
+    pub fixed: Params,
+    /// When.
+    pub created: Timestamp,
+}
+
+/// The controller that had the study last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Controller {
+    /// Its process.
+    pub process: ProcessRef,
+    /// Its machine.
+    pub host: String,
+    /// Its version of cliptune.
+    pub version: String,
+    /// Since when.
+    pub started: Timestamp,
+    /// When it left on purpose, and why; `None` while it runs or when it was killed.
+    pub stopped: Option<(Timestamp, String)>,
+}
+
+/// A step of a promotion as it stands now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromotionStep {
+    /// `checkpoint`, `export`, `parity`, `engine`, `manifest`.
+    pub step: String,
+    /// `started`, `done`, `skipped`, `failed`.
+    pub status: String,
+    /// What was written or went wrong.
+    pub detail: String,
+    /// When.
+    pub ts: Timestamp,
+}
+
+/// The promotion that was started last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromotionState {
+    /// The trial.
+    pub trial: TrialId,
+    /// Its steps in the order of their first event.
+    pub steps: Vec<PromotionStep>,
+}
+
+impl PromotionState {
+    /// The status of a step; `None` when it has not begun.
+    pub fn status(&self, step: &str) -> Option<&str> {
+        self.steps.iter().find(|s| s.step == step).map(|s| s.status.as_str())
+    }
+
+    /// Whether the manifest is in place.
+    pub fn is_done(&self) -> bool {
+        self.status("manifest") == Some("done")
+    }
+
+    /// Whether a step failed.
+    pub fn has_failed(&self) -> bool {
+        self.steps.iter().any(|s| s.status == "failed")
+    }
+}
+
+/// Trials by status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Waiting for a slot.
+    pub queued: usize,
+    /// Launching or running.
+    pub running: usize,
+    /// Paused.
+    pub paused: usize,
+    /// Completed.
+    pub completed: usize,
+    /// Pruned.
+    pub pruned: usize,
+    /// Failed.
+    pub failed: usize,
+    /// Cancelled.
+    pub cancelled: usize,
+}
+
+impl Counts {
+    /// Trials that reached their end.
+    pub fn done(&self) -> usize {
+        self.completed + self.pruned + self.failed + self.cancelled
+    }
+}
+
+/// A study.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StudyState {
+    /// What it was created with; `None` before its first event.
+    pub meta: Option<StudyMeta>,
+    /// Its trials.
+    pub trials: BTreeMap<TrialId, TrialState>,
+    /// The controller that had it last.
+    pub controller: Option<Controller>,
+    /// Whether new trials are held back.
+    pub paused: bool,
+    /// Why it has nothing left to do.
+    pub ended: Option<String>,
+    /// The last promotion.
+    pub promotion: Option<PromotionState>,
+    /// Ids of commands that were answered.
+    pub answered: BTreeSet<String>,
+    /// Seconds that earlier controllers spent on the study.
+    pub earlier_seconds: f64,
+    /// Number of events applied from the controller's journal: the next `seq`.
+    pub next_seq: u64,
+    /// Time of the last event.
+    pub last_event: Option<Timestamp>,
+}
+
+impl StudyState {
+    /// A study without events.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The metric that ranks trials; empty before the first event.
+    pub fn metric(&self) -> &str {
+        self.meta.as_ref().map_or("", |m| &m.metric)
+    }
+
+    /// The direction of the metric.
+    pub fn direction(&self) -> Direction {
+        self.meta.as_ref().map(|m| m.direction).unwrap_or_default()
+    }
+
+    /// Folds one line of `study.jsonl` into the state.
+    pub fn apply(&mut self, line: &Line<StudyEvent>) {
+        let ts = line.ts;
+        self.next_seq = line.seq + 1;
+        let before = self.last_event.replace(ts).unwrap_or(ts);
+        match &line.event {
+            StudyEvent::StudyCreated {
+                name,
+                spec_hash,
+                seed,
+                sampler,
+                metric,
+                direction,
+                max_trials,
+                max_epochs,
+                fixed,
+            } => {
+                self.meta = Some(StudyMeta {
+                    name: name.clone(),
+                    spec_hash: spec_hash.clone(),
+                    seed: *seed,
+                    sampler: sampler.clone(),
+                    metric: metric.clone(),
+                    direction: *direction,
+                    max_trials: *max_trials,
+                    max_epochs: *max_epochs,
+                    fixed: fixed.clone(),
+                    created: ts,
+                });
+            }
+            StudyEvent::ControllerStarted { process, host, version } => {
+                if let Some(old) = &self.controller {
+                    // A controller that was killed left no event: it is known to have lived until its last one.
+                    let end = old.stopped.as_ref().map_or(before, |(ts, _)| *ts);
+                    self.earlier_seconds += seconds_between(old.started, end).max(0.0);
+                }
+                self.controller = Some(Controller {
+                    process: *process,
+                    host: host.clone(),
+                    version: version.clone(),
+                    started: ts,
+                    stopped: None,
+                });
+                self.ended = None;
+            }
+            StudyEvent::ControllerStopped { reason } => {
+                if let Some(controller) = &mut self.controller {
+                    controller.stopped = Some((ts, reason.clone()));
+                }
+            }
+            StudyEvent::TrialSuggested { trial, params, origin, budget } => {
+                self.trials
+                    .entry(*trial)
+                    .or_insert_with(|| TrialState::new(*trial, params.clone(), *origin, *budget, ts));
+            }
+            StudyEvent::StudyPaused => self.paused = true,
+            StudyEvent::StudyResumed => self.paused = false,
+            StudyEvent::TrialsAdded { max_trials } => {
+                if let Some(meta) = &mut self.meta {
+                    meta.max_trials = *max_trials;
+                }
+                self.ended = None;
+            }
+            StudyEvent::Promotion { trial, step, status, detail } => {
+                self.promotion_step(*trial, step, status, detail, ts);
+            }
+            StudyEvent::CommandAccepted { id, .. } | StudyEvent::CommandRejected { id, .. } => {
+                self.answered.insert(id.clone());
+            }
+            StudyEvent::StudyEnded { reason } => self.ended = Some(reason.clone()),
+            StudyEvent::JobLaunched { trial, .. }
+            | StudyEvent::JobEnded { trial, .. }
+            | StudyEvent::TrialEnded { trial, .. }
+            | StudyEvent::TrialPaused { trial }
+            | StudyEvent::TrialQueued { trial, .. }
+            | StudyEvent::CheckpointDeleted { trial, .. } => {
+                if let Some(trial) = self.trials.get_mut(trial) {
+                    apply_to_trial(trial, &line.event, ts);
+                }
+            }
+        }
+    }
+
+    /// Folds one line of a trial's `events.jsonl` into the state; a trial that is not known is ignored.
+    pub fn apply_job(&mut self, trial: TrialId, line: &Line<JobEvent>) {
+        let Some(meta) = &self.meta else { return };
+        if let Some(trial) = self.trials.get_mut(&trial) {
+            trial.apply_job(line, &meta.metric, meta.direction);
+        }
+    }
+
+    fn promotion_step(&mut self, trial: TrialId, step: &str, status: &str, detail: &str, ts: Timestamp) {
+        // Another trial, or the first step anew, begins another promotion.
+        let is_new = match &self.promotion {
+            Some(p) => p.trial != trial || (step == "checkpoint" && status == "started"),
+            None => true,
+        };
+        if is_new {
+            self.promotion = Some(PromotionState { trial, steps: Vec::new() });
+        }
+        let Some(promotion) = &mut self.promotion else { return };
+        let now = PromotionStep { step: step.to_owned(), status: status.to_owned(), detail: detail.to_owned(), ts };
+        match promotion.steps.iter_mut().find(|s| s.step == step) {
+            Some(old) => *old = now,
+            None => promotion.steps.push(now),
+        }
+    }
+
+    /// Trials best first: by value, then those without one; equal ones by number.
+    pub fn leaderboard(&self) -> Vec<TrialId> {
+        rank::leaderboard(self.trials.values(), self.direction())
+    }
+
+    /// The best trial that finished: the one that would be promoted.
+    pub fn best(&self) -> Option<&TrialState> {
+        rank::best(self.trials.values(), self.direction())
+    }
+
+    /// The baseline, when it finished.
+    pub fn baseline(&self) -> Option<&TrialState> {
+        self.trials.get(&TrialId(0)).filter(|t| t.state == TrialStatus::Completed)
+    }
+
+    /// The value of the model before any training, from the first trial that measured it.
+    pub fn pretrained(&self) -> Option<f64> {
+        self.trials.values().find_map(|t| t.pretrained(self.metric()))
+    }
+
+    /// Trials by status.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for trial in self.trials.values() {
+            match trial.state {
+                TrialStatus::Queued => counts.queued += 1,
+                TrialStatus::Launching | TrialStatus::Running => counts.running += 1,
+                TrialStatus::Paused => counts.paused += 1,
+                TrialStatus::Completed => counts.completed += 1,
+                TrialStatus::Pruned => counts.pruned += 1,
+                TrialStatus::Failed => counts.failed += 1,
+                TrialStatus::Cancelled => counts.cancelled += 1,
+            }
+        }
+        counts
+    }
+
+    /// Seconds that controllers have spent on the study up to `now`.
+    pub fn elapsed(&self, now: Timestamp) -> f64 {
+        let current = self.controller.as_ref().map_or(0.0, |c| {
+            let end = c.stopped.as_ref().map_or(now, |(ts, _)| *ts);
+            seconds_between(c.started, end).max(0.0)
+        });
+        self.earlier_seconds + current
+    }
+
+    /// Seconds until all trials are done, judged by the trials so far; `None` when nothing is known yet.
+    pub fn eta(&self, now: Timestamp) -> Option<f64> {
+        let meta = self.meta.as_ref()?;
+        let (mut seconds, mut epochs) = (0.0, 0.0);
+        for trial in self.trials.values() {
+            seconds += trial.seconds(now);
+            epochs += trial.progress() * f64::from(trial.budget);
+        }
+        if epochs < 0.5 || seconds <= 0.0 {
+            return None;
+        }
+        let waiting = f64::from(meta.max_trials.saturating_sub(u32::try_from(self.trials.len()).unwrap_or(u32::MAX)));
+        let mut left = waiting * f64::from(meta.max_epochs);
+        let mut workers = 0_usize;
+        for trial in self.trials.values().filter(|t| !t.state.is_final() && t.state != TrialStatus::Paused) {
+            left += (1.0 - trial.progress()) * f64::from(trial.budget);
+            workers += usize::from(trial.state.is_active());
+        }
+        Some(left * seconds / epochs / workers.max(1) as f64)
+    }
+}
+
+fn apply_to_trial(trial: &mut TrialState, event: &StudyEvent, ts: Timestamp) {
+    match event {
+        StudyEvent::JobLaunched { attempt, process, slot, .. } => {
+            trial.launched(*attempt, *process, slot.clone(), ts);
+        }
+        StudyEvent::JobEnded { attempt, outcome, .. } => trial.job_ended(*attempt, outcome.clone(), ts),
+        StudyEvent::TrialEnded { state, value, best_epoch, epochs, failure, .. } => {
+            trial.state = (*state).into();
+            trial.value = if *state == TrialEnd::Failed { None } else { *value };
+            trial.best_epoch = if *state == TrialEnd::Failed { None } else { *best_epoch };
+            trial.epochs = *epochs;
+            trial.failure = failure.clone();
+            trial.finished = Some(ts);
+            trial.launched = None;
+        }
+        StudyEvent::TrialPaused { .. } => trial.state = TrialStatus::Paused,
+        StudyEvent::TrialQueued { .. } => {
+            if let Some(crate::journal::event::Outcome::Failed { .. }) = &trial.ended {
+                // A user's retry of a failed trial starts counting anew.
+                trial.retries = if trial.state.is_final() { 0 } else { trial.retries + 1 };
+            }
+            trial.state = TrialStatus::Queued;
+            trial.failure = None;
+            trial.finished = None;
+        }
+        StudyEvent::CheckpointDeleted { path, .. } => trial.checkpoint_deleted(path),
+        _ => {}
+    }
+}

@@ -1,0 +1,379 @@
+//! One trial: its state machine and everything its worker has reported.
+//!
+//! `Queued → Launching → Running ⇄ Paused → {Completed | Pruned | Failed | Cancelled}`. Two journals feed a trial (the
+//! controller's and the worker's) and nothing orders one against the other, so every transition gives the same result
+//! whichever journal is read first.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::TrialId;
+use crate::base::process::ProcessRef;
+use crate::base::time::{Timestamp, seconds_between};
+use crate::journal::event::{Direction, JobEvent, Line, Metrics, Outcome, Params, PointOrigin, Slot, TrialEnd};
+use crate::journal::failure::Failure;
+use crate::journal::heartbeat::Heartbeat;
+
+/// Where a trial stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialStatus {
+    /// Waits for a slot.
+    Queued,
+    /// Its worker was started and has not reported yet.
+    Launching,
+    /// Its worker runs.
+    Running,
+    /// Not run until it is resumed.
+    Paused,
+    /// Trained to its full budget.
+    Completed,
+    /// Stopped early by the scheduler.
+    Pruned,
+    /// Failed.
+    Failed,
+    /// Stopped by a user.
+    Cancelled,
+}
+
+impl TrialStatus {
+    /// Every status, in the order in which people want to count them.
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Launching,
+        Self::Running,
+        Self::Paused,
+        Self::Completed,
+        Self::Pruned,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// Whether the trial has reached its end.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Pruned | Self::Failed | Self::Cancelled)
+    }
+
+    /// Whether the trial occupies a slot.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Launching | Self::Running)
+    }
+
+    /// The word for it, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Launching => "launching",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Pruned => "pruned",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<TrialEnd> for TrialStatus {
+    fn from(end: TrialEnd) -> Self {
+        match end {
+            TrialEnd::Completed => Self::Completed,
+            TrialEnd::Pruned => Self::Pruned,
+            TrialEnd::Failed => Self::Failed,
+            TrialEnd::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// One epoch of training, as the worker reported it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpochStats {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// Optimiser steps so far.
+    pub step: u64,
+    /// Mean training loss; `None` when not finite.
+    pub loss: Option<f64>,
+    /// Learning rate of the image tower.
+    pub vision_lr: f64,
+    /// Learning rate of the text tower.
+    pub text_lr: f64,
+    /// Images per second.
+    pub images_per_s: f64,
+    /// Seconds of the epoch.
+    pub seconds: f64,
+    /// When the epoch ended.
+    pub ts: Timestamp,
+}
+
+/// A checkpoint on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Epochs trained.
+    pub epoch: u32,
+    /// Optimiser steps.
+    pub step: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// A trial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialState {
+    /// Its number.
+    pub id: TrialId,
+    /// Where it stands.
+    pub state: TrialStatus,
+    /// Its point: empty for a baseline that the space does not describe.
+    pub params: Params,
+    /// Where the point came from.
+    pub origin: PointOrigin,
+    /// Epochs allotted.
+    pub budget: u32,
+    /// Best value of the study's metric after at least one epoch; `None` for failed trials.
+    pub value: Option<f64>,
+    /// The epoch of that value.
+    pub best_epoch: Option<u32>,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Validation metrics by epoch, ascending; epoch 0 is the model before its first step.
+    pub curve: Vec<(u32, Metrics)>,
+    /// Training statistics by epoch, ascending.
+    pub losses: Vec<EpochStats>,
+    /// Checkpoints on disk, by folder relative to the trial.
+    pub checkpoints: BTreeMap<PathBuf, Checkpoint>,
+    /// Folder of the best checkpoint, relative to the trial.
+    pub checkpoint: Option<PathBuf>,
+    /// What it occupies, or occupied last.
+    pub slot: Option<Slot>,
+    /// How often it was launched.
+    pub attempt: u32,
+    /// The worker that was launched last.
+    pub process: Option<ProcessRef>,
+    /// `cpu`, `cuda:0`: the device of the last worker.
+    pub device: Option<String>,
+    /// How the last attempt ended, as the controller saw it; the decision what becomes of the trial follows.
+    pub ended: Option<Outcome>,
+    /// How the last attempt ended, as its worker wrote it.
+    pub reported: Option<Outcome>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Failures that were followed by another attempt.
+    pub retries: u32,
+    /// When the trial was suggested.
+    pub suggested: Timestamp,
+    /// When the running attempt was launched.
+    pub launched: Option<Timestamp>,
+    /// When the first attempt was launched.
+    pub first_launched: Option<Timestamp>,
+    /// When it reached its final state.
+    pub finished: Option<Timestamp>,
+    /// The last sign of life, filled by [`super::StateReader`].
+    pub heartbeat: Option<Heartbeat>,
+    /// Remarks of the worker.
+    pub notes: Vec<String>,
+    pub(super) done_seconds: f64,
+    pub(super) started_attempt: u32,
+}
+
+impl TrialState {
+    pub(super) fn new(id: TrialId, params: Params, origin: PointOrigin, budget: u32, ts: Timestamp) -> Self {
+        Self {
+            id,
+            state: TrialStatus::Queued,
+            params,
+            origin,
+            budget,
+            value: None,
+            best_epoch: None,
+            epochs: 0,
+            curve: Vec::new(),
+            losses: Vec::new(),
+            checkpoints: BTreeMap::new(),
+            checkpoint: None,
+            slot: None,
+            attempt: 0,
+            process: None,
+            device: None,
+            ended: None,
+            reported: None,
+            failure: None,
+            retries: 0,
+            suggested: ts,
+            launched: None,
+            first_launched: None,
+            finished: None,
+            heartbeat: None,
+            notes: Vec::new(),
+            done_seconds: 0.0,
+            started_attempt: 0,
+        }
+    }
+
+    /// Seconds that workers have spent on the trial up to `now`.
+    pub fn seconds(&self, now: Timestamp) -> f64 {
+        let running = match self.launched {
+            Some(start) if self.state.is_active() => seconds_between(start, now).max(0.0),
+            _ => 0.0,
+        };
+        self.done_seconds + running
+    }
+
+    /// When the worker last gave a sign of life (heartbeat, or its launch).
+    pub fn last_heartbeat(&self) -> Option<Timestamp> {
+        self.heartbeat.as_ref().map(|h| h.ts).max(self.launched)
+    }
+
+    /// The share of the budget that is trained, from 0 to 1, counting steps of the running epoch.
+    pub fn progress(&self) -> f64 {
+        if self.state == TrialStatus::Completed {
+            return 1.0;
+        }
+        let epochs = f64::from(self.epochs) / f64::from(self.budget.max(1));
+        let steps = self
+            .heartbeat
+            .as_ref()
+            .filter(|_| self.state.is_active())
+            .map_or(0.0, |h| if h.total_steps == 0 { 0.0 } else { h.step as f64 / h.total_steps as f64 });
+        epochs.max(steps).clamp(0.0, 1.0)
+    }
+
+    /// The metric by epoch, where it is finite.
+    pub fn series(&self, metric: &str) -> Vec<(u32, f64)> {
+        self.curve
+            .iter()
+            .filter_map(|(epoch, metrics)| Some((*epoch, metrics.get(metric).copied().flatten()?)))
+            .filter(|(_, value)| value.is_finite())
+            .collect()
+    }
+
+    /// The value of the model before its first step.
+    pub fn pretrained(&self, metric: &str) -> Option<f64> {
+        self.series(metric).first().filter(|(epoch, _)| *epoch == 0).map(|(_, value)| *value)
+    }
+
+    /// All metrics at the best epoch.
+    pub fn best_metrics(&self) -> Option<&Metrics> {
+        let best = self.best_epoch?;
+        self.curve.iter().find(|(epoch, _)| *epoch == best).map(|(_, metrics)| metrics)
+    }
+
+    /// The last epoch for which a checkpoint is on disk.
+    pub fn last_checkpoint(&self) -> Option<u32> {
+        self.checkpoints.values().map(|c| c.epoch).max()
+    }
+
+    pub(super) fn launched(&mut self, attempt: u32, process: ProcessRef, slot: Slot, ts: Timestamp) {
+        self.attempt = attempt;
+        self.process = Some(process);
+        self.slot = Some(slot);
+        self.launched = Some(ts);
+        self.first_launched.get_or_insert(ts);
+        self.ended = None;
+        self.failure = None;
+        self.finished = None;
+        if self.started_attempt < attempt {
+            self.reported = None;
+        }
+        self.state = if self.started_attempt >= attempt { TrialStatus::Running } else { TrialStatus::Launching };
+    }
+
+    pub(super) fn job_ended(&mut self, attempt: u32, outcome: Outcome, ts: Timestamp) {
+        if attempt != self.attempt || self.ended.is_some() {
+            return;
+        }
+        if let Some(start) = self.launched {
+            self.done_seconds += seconds_between(start, ts).max(0.0);
+        }
+        self.launched = None;
+        self.ended = Some(outcome);
+    }
+
+    /// What the worker wrote. `metric` ranks the study.
+    pub(super) fn apply_job(&mut self, line: &Line<JobEvent>, metric: &str, direction: Direction) {
+        match &line.event {
+            JobEvent::JobStarted { attempt, device, resumed_from, .. } => {
+                self.started_attempt = *attempt;
+                self.device = Some(device.clone());
+                self.reported = None;
+                self.heartbeat = None;
+                self.rewind(*resumed_from);
+                if self.state == TrialStatus::Launching && *attempt == self.attempt {
+                    self.state = TrialStatus::Running;
+                }
+            }
+            JobEvent::Validated { epoch, metrics, .. } => match self.curve.binary_search_by_key(epoch, |(e, _)| *e) {
+                Ok(i) => self.curve[i].1 = metrics.clone(),
+                Err(i) => self.curve.insert(i, (*epoch, metrics.clone())),
+            },
+            JobEvent::EpochEnded { epoch, step, loss, vision_lr, text_lr, images_per_s, seconds } => {
+                let stats = EpochStats {
+                    epoch: *epoch,
+                    step: *step,
+                    loss: *loss,
+                    vision_lr: *vision_lr,
+                    text_lr: *text_lr,
+                    images_per_s: *images_per_s,
+                    seconds: *seconds,
+                    ts: line.ts,
+                };
+                match self.losses.binary_search_by_key(epoch, |s| s.epoch) {
+                    Ok(i) => self.losses[i] = stats,
+                    Err(i) => self.losses.insert(i, stats),
+                }
+                self.epochs = self.losses.last().map_or(0, |s| s.epoch);
+            }
+            JobEvent::CheckpointSaved { epoch, step, path, bytes, best } => {
+                self.checkpoints.insert(path.clone(), Checkpoint { epoch: *epoch, step: *step, bytes: *bytes });
+                if *best {
+                    self.checkpoint = Some(path.clone());
+                }
+            }
+            JobEvent::CheckpointDeleted { path, .. } => self.checkpoint_deleted(path),
+            JobEvent::Note { message } => self.notes.push(message.clone()),
+            JobEvent::JobEnded { outcome } => self.reported = Some(outcome.clone()),
+            JobEvent::DataReady { .. } | JobEvent::Artifact { .. } => {}
+        }
+        self.choose_best(metric, direction);
+    }
+
+    pub(super) fn checkpoint_deleted(&mut self, path: &PathBuf) {
+        self.checkpoints.remove(path);
+        if self.checkpoint.as_ref() == Some(path) {
+            self.checkpoint = None;
+        }
+    }
+
+    /// Forgets what comes after the checkpoint that a new attempt continues from.
+    fn rewind(&mut self, epoch: Option<u32>) {
+        let kept = epoch.unwrap_or(0);
+        self.curve.retain(|(e, _)| *e <= kept && epoch.is_some());
+        self.losses.retain(|s| s.epoch <= kept);
+        self.epochs = self.losses.last().map_or(kept, |s| s.epoch);
+        self.checkpoints.retain(|_, c| c.epoch <= kept && epoch.is_some());
+        if self.checkpoint.as_ref().is_some_and(|path| !self.checkpoints.contains_key(path)) {
+            self.checkpoint = None;
+        }
+    }
+
+    fn choose_best(&mut self, metric: &str, direction: Direction) {
+        if self.state == TrialStatus::Failed {
+            return;
+        }
+        let mut best: Option<(u32, f64)> = None;
+        for (epoch, value) in self.series(metric) {
+            // Epoch 0 measures the model that was started from, which is not this trial's doing.
+            if epoch > 0 && best.is_none_or(|(_, b)| direction.is_better(value, b)) {
+                best = Some((epoch, value));
+            }
+        }
+        self.value = best.map(|(_, v)| v);
+        self.best_epoch = best.map(|(e, _)| e);
+        if self.checkpoint.is_none() {
+            let of_best = self.checkpoints.iter().find(|(_, c)| Some(c.epoch) == self.best_epoch);
+            self.checkpoint = of_best.map(|(path, _)| path.clone());
+        }
+    }
+}
