@@ -14,14 +14,14 @@ fn blend(from: u8, to: u8, factor: f32) -> u8 {
 }
 
 /// Scales brightness.
-pub(super) fn brightness(image: &mut Rgb, factor: f64) {
+pub fn brightness(image: &mut Rgb, factor: f64) {
     for byte in &mut image.pixels {
         *byte = blend(0, *byte, factor as f32);
     }
 }
 
 /// Scales the distance from the mean luma.
-pub(super) fn contrast(image: &mut Rgb, factor: f64) {
+pub fn contrast(image: &mut Rgb, factor: f64) {
     let sum: u64 = image.pixels.chunks_exact(3).map(|p| u64::from(luma(p))).sum();
     let mean = (sum as f64 / (image.pixels.len() / 3).max(1) as f64 + 0.5) as u8;
     for byte in &mut image.pixels {
@@ -30,7 +30,7 @@ pub(super) fn contrast(image: &mut Rgb, factor: f64) {
 }
 
 /// Scales the distance from grey.
-pub(super) fn saturation(image: &mut Rgb, factor: f64) {
+pub fn saturation(image: &mut Rgb, factor: f64) {
     for pixel in image.pixels.chunks_exact_mut(3) {
         let gray = luma(pixel);
         for byte in pixel {
@@ -40,7 +40,7 @@ pub(super) fn saturation(image: &mut Rgb, factor: f64) {
 }
 
 /// Turns the image grey.
-pub(super) fn grayscale(image: &mut Rgb) {
+pub fn grayscale(image: &mut Rgb) {
     for pixel in image.pixels.chunks_exact_mut(3) {
         let gray = luma(pixel);
         pixel.fill(gray);
@@ -48,7 +48,7 @@ pub(super) fn grayscale(image: &mut Rgb) {
 }
 
 /// Turns the hue by a share of the circle, from -0.5 to 0.5.
-pub(super) fn hue(image: &mut Rgb, shift: f64) {
+pub fn hue(image: &mut Rgb, shift: f64) {
     let shift = (shift * 255.0) as i32 as u8;
     for pixel in image.pixels.chunks_exact_mut(3) {
         let [h, s, v] = to_hsv([pixel[0], pixel[1], pixel[2]]);

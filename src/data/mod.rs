@@ -6,7 +6,7 @@ pub mod augment;
 pub mod batches;
 pub mod cache;
 pub mod captions;
-mod color;
+pub mod color;
 pub mod list;
 pub mod loader;
 pub mod pair_set;

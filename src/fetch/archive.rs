@@ -223,7 +223,7 @@ impl Unpacking<'_> {
     fn broken(&self, error: &io::Error, entries: u64) -> Failure {
         let after = if entries == 1 { "after 1 entry".to_owned() } else { format!("after {entries} entries") };
         let text = error.to_string();
-        if error.kind() == io::ErrorKind::UnexpectedEof || text.contains("entire block") {
+        if error.kind() == io::ErrorKind::UnexpectedEof || ["entire block", "EOF"].iter().any(|t| text.contains(t)) {
             return self.bad(&format!("is cut short {after}"));
         }
         match error.kind() {

@@ -1,6 +1,7 @@
 //! Resampling that equals Pillow's `Image.resize` byte for byte, and the crops around it.
 //!
-//! Invariant: two passes in fixed point, horizontal first, each rounded and clipped to 8 bits. Vector code in other
+//! Invariant: two passes in fixed point, each rounded and clipped to 8 bits, in the order of Pillow 13 (older versions
+//! always start horizontally: a difference of single levels for images that shrink mostly in height). Vector code in other
 //! libraries uses 16-bit weights and differs by one level; a model served from Python would then see other pixels.
 
 use super::{Filter, Rgb};
@@ -21,13 +22,25 @@ pub fn resize_region(image: &Rgb, region: [u32; 4], width: u32, height: u32, fil
     } else {
         std::borrow::Cow::Owned(crop(image, left, top, region_width, region_height))
     };
-    if width != region_width {
-        current = std::borrow::Cow::Owned(horizontal(&current, &Weights::new(region_width, width, filter), width));
-    }
-    if height != region_height {
-        current = std::borrow::Cow::Owned(vertical(&current, &Weights::new(region_height, height, filter), height));
-    }
+    let mut pass = |vertically: bool| {
+        let (from, to) = if vertically { (region_height, height) } else { (region_width, width) };
+        if from != to {
+            let weights = Weights::new(from, to, filter);
+            let one = if vertically { vertical } else { horizontal };
+            current = std::borrow::Cow::Owned(one(&current, &weights, to));
+        }
+    };
+    let vertical_first = vertical_first(region_width, region_height, width, height);
+    pass(vertical_first);
+    pass(!vertical_first);
     current.into_owned()
+}
+
+/// Whether the height shrinks by more than twice as many rows as the width by columns: Pillow 13 then takes the vertical
+/// pass first, and the rounding between the passes shows it.
+fn vertical_first(from_width: u32, from_height: u32, width: u32, height: u32) -> bool {
+    let rows = i64::from(from_height) - i64::from(height);
+    rows > 0 && rows > 2 * (i64::from(from_width) - i64::from(width))
 }
 
 /// The size that brings the shorter side to `size`, as torchvision rounds it.
@@ -66,6 +79,8 @@ impl Weights {
     fn new(input: u32, output: u32, filter: Filter) -> Self {
         let scale = f64::from(input) / f64::from(output);
         let stretch = scale.max(1.0);
+        // A product with the inverse, as Pillow has it: a quotient differs in the last bit and then in a byte.
+        let shrink = 1.0 / stretch;
         let support = stretch
             * match filter {
                 Filter::Bilinear => 1.0,
@@ -83,7 +98,7 @@ impl Weights {
             let taps = (end - first).max(0) as usize;
             let mut sum = 0.0;
             for (tap, weight) in exact.iter_mut().enumerate().take(taps) {
-                *weight = kernel((tap as f64 + first as f64 - center + 0.5) / stretch, filter);
+                *weight = kernel((tap as f64 + first as f64 - center + 0.5) * shrink, filter);
                 sum += *weight;
             }
             for (tap, weight) in exact.iter().enumerate().take(taps) {
