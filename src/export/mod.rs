@@ -2,4 +2,5 @@
 
 pub mod architecture;
 pub mod graph;
+pub mod parity;
 pub mod weights;

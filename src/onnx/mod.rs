@@ -6,4 +6,5 @@ pub mod graph;
 pub mod half;
 pub mod ops;
 pub mod proto;
+pub mod prune;
 pub mod runtime;

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use ort::environment::Environment;
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::Tensor;
+use prost::Message;
 
+use super::proto::ModelProto;
 use crate::base::libraries::Library;
 use crate::journal::failure::{Failure, FailureKind};
 
@@ -56,6 +58,33 @@ pub enum Array {
     Int(Vec<i64>, Vec<i64>),
 }
 
+impl Array {
+    /// The values of a tensor: integers stay integers, every kind of float becomes 32-bit.
+    ///
+    /// # Errors
+    /// When the values cannot be copied to the CPU.
+    pub fn from_tensor(tensor: &tch::Tensor) -> Result<Self, Failure> {
+        let shape = tensor.size();
+        let flat = || tensor.f_to_device(tch::Device::Cpu)?.f_contiguous()?.f_view(-1_i64);
+        let failed = |e: tch::TchError| Failure::new(FailureKind::Unknown, format!("cannot read a tensor: {e}"));
+        if tensor.kind() == tch::Kind::Int64 {
+            return Ok(Self::Int(shape, flat().and_then(|t| Vec::try_from(&t)).map_err(failed)?));
+        }
+        let values = flat().and_then(|t| t.f_to_kind(tch::Kind::Float)).and_then(|t| Vec::try_from(&t));
+        Ok(Self::Float(shape, values.map_err(failed)?))
+    }
+}
+
+/// A float tensor on the CPU from what a session gave.
+///
+/// # Errors
+/// When the shape does not fit the values.
+pub fn to_tensor((shape, values): &(Vec<i64>, Vec<f32>)) -> Result<tch::Tensor, Failure> {
+    tch::Tensor::f_from_slice(values)
+        .and_then(|t| t.f_reshape(shape))
+        .map_err(|e| Failure::new(FailureKind::Unknown, format!("cannot make a tensor of {shape:?}: {e}")))
+}
+
 /// An input or output of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
@@ -81,6 +110,18 @@ impl Session {
     /// When ONNX Runtime is missing ([`FailureKind::Unavailable`]) or refuses the file
     /// ([`FailureKind::BadCheckpoint`]).
     pub fn open(path: &Path, threads: usize) -> Result<Self, Failure> {
+        Self::load(path, None, threads)
+    }
+
+    /// Loads the graph `model`, which was made of the file `path`.
+    ///
+    /// # Errors
+    /// Like [`Session::open`].
+    pub fn of(model: &ModelProto, path: &Path, threads: usize) -> Result<Self, Failure> {
+        Self::load(path, Some(&model.encode_to_vec()), threads)
+    }
+
+    fn load(path: &Path, bytes: Option<&[u8]>, threads: usize) -> Result<Self, Failure> {
         let (environment, _) = environment()?;
         let refused = |e: &dyn std::fmt::Display| {
             Failure::new(FailureKind::BadCheckpoint, format!("{}: ONNX Runtime refuses it: {e}", path.display()))
@@ -89,7 +130,11 @@ impl Session {
         if threads > 0 {
             builder = builder.with_intra_threads(threads).map_err(|e| refused(&e))?;
         }
-        let session = builder.commit_from_file(path).map_err(|e| refused(&e))?;
+        let session = match bytes {
+            Some(bytes) => builder.commit_from_memory(bytes),
+            None => builder.commit_from_file(path),
+        }
+        .map_err(|e| refused(&e))?;
         let port = |o: &ort::value::Outlet| Port {
             name: o.name().to_owned(),
             shape: o.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default(),
