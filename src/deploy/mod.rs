@@ -1,1 +1,4 @@
-//! Floor 5: ONNX to an engine.
+//! Floor 5: TensorRT engines of exported graphs, with everything a consumer must know beside them.
+
+pub mod build;
+pub mod profile;

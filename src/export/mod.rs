@@ -3,4 +3,5 @@
 pub mod architecture;
 pub mod graph;
 pub mod parity;
+pub mod run;
 pub mod weights;

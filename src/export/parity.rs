@@ -170,7 +170,11 @@ impl Rows {
             let (expected, got) = (to_cpu(expected)?, to_cpu(got)?);
             let cosine = Tensor::f_cosine_similarity(&expected, &got, 1, 1e-12)?.f_min()?;
             let difference = expected.f_sub(&got)?.f_abs()?.f_max()?;
-            Ok((cosine.f_double_value(&[])?, difference.f_double_value(&[])?, expected.f_abs()?.f_max()?.f_double_value(&[])?))
+            Ok((
+                cosine.f_double_value(&[])?,
+                difference.f_double_value(&[])?,
+                expected.f_abs()?.f_max()?.f_double_value(&[])?,
+            ))
         };
         let (cosine, difference, scale) = worst().map_err(torch_failed)?;
         self.count += usize::try_from(count).unwrap_or(0);
@@ -182,12 +186,7 @@ impl Rows {
     }
 
     fn report(&self) -> TowerReport {
-        TowerReport {
-            samples: self.count,
-            worst_cosine: self.cosine,
-            max_abs_diff: self.difference,
-            scale: self.scale,
-        }
+        TowerReport { samples: self.count, worst_cosine: self.cosine, max_abs_diff: self.difference, scale: self.scale }
     }
 }
 

@@ -22,6 +22,13 @@ pub fn side_file(path: &Path) -> PathBuf {
     path.with_file_name(format!("{stem}_weights.bin"))
 }
 
+/// The file of one tower (`vision`, `text`) when the towers are separate: `<base>_<tower><ext>`.
+pub fn tower_file(base: &Path, tower: &str) -> PathBuf {
+    let stem = base.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = base.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+    base.with_file_name(format!("{stem}_{tower}{extension}"))
+}
+
 /// Bytes of all weights in `model`.
 pub fn weight_bytes(model: &ModelProto) -> u64 {
     model.graph.iter().flat_map(|g| &g.initializer).map(|t| t.raw_data.len() as u64).sum()

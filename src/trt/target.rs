@@ -23,6 +23,9 @@ impl Target {
     /// Every target, oldest first.
     pub const ALL: [Self; 6] = [Self::Sm75, Self::Sm80, Self::Sm86, Self::Sm89, Self::Sm120, Self::Sm121];
 
+    /// What one engine can hold together.
+    pub const TOGETHER: &'static [Self] = &[Self::Sm80, Self::Sm86, Self::Sm89, Self::Sm120, Self::Sm121];
+
     /// Its name, such as `8.6`.
     pub fn name(self) -> &'static str {
         match self {

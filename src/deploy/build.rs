@@ -1,0 +1,220 @@
+//! `gen_trt_engine`: one engine for every graph that the given name stands for. An engine has its name only when it is
+//! whole, and then its metadata lies beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::profile::{self, Batches};
+use crate::base::files::{self, with_path};
+use crate::journal::failure::{Failure, FailureKind};
+use crate::onnx::proto::ModelProto;
+use crate::onnx::{external, half};
+use crate::trt::builder::{self, InputProfile, Request};
+use crate::trt::library;
+use crate::trt::target::Target;
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// The graph, or the base name of `<base>_vision` and `<base>_text`.
+    pub onnx_file: &'a Path,
+    /// The engine, or the base name.
+    pub engine_file: &'a Path,
+    /// Expected batch of the graph, -1 for any.
+    pub batch_size: i64,
+    /// Batch sizes of the profile.
+    pub batches: Batches,
+    /// Whether the engine computes in 16-bit floats.
+    pub half: bool,
+    /// Scratch memory in MiB; 0 leaves it to the builder.
+    pub workspace_mib: u64,
+    /// GPUs; none means all that one engine can hold.
+    pub targets: &'a [Target],
+    /// Keep every message of the builder in `<engine>.log`.
+    pub verbose: bool,
+}
+
+/// A finished engine.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The engine.
+    pub engine: PathBuf,
+    /// Its metadata.
+    pub metadata: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Things worth telling.
+    pub notes: Vec<String>,
+}
+
+/// The graphs that `onnx_file` stands for, each with its engine.
+///
+/// # Errors
+/// When there is none; the message names what was looked for.
+pub fn pairs(onnx_file: &Path, engine_file: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Failure> {
+    if onnx_file.is_file() {
+        return Ok(vec![(onnx_file.to_owned(), engine_file.to_owned())]);
+    }
+    let halves = ["vision", "text"]
+        .map(|tower| (external::tower_file(onnx_file, tower), external::tower_file(engine_file, tower)));
+    let found: Vec<_> = halves.iter().filter(|(onnx, _)| onnx.is_file()).cloned().collect();
+    if found.is_empty() {
+        let [vision, text] = halves.map(|(onnx, _)| onnx.display().to_string());
+        let why = format!("there is no graph {}, and neither {vision} nor {text}", onnx_file.display());
+        return Err(Failure::new(FailureKind::SpecInvalid, format!("gen_trt_engine.onnx_file: {why}")));
+    }
+    Ok(found)
+}
+
+/// Builds every engine of the plan.
+///
+/// # Errors
+/// [`FailureKind::Unavailable`] when TensorRT is missing; what is wrong with a graph; what the builder said.
+pub fn build(plan: &Plan<'_>) -> Result<Vec<Built>, Failure> {
+    library::load()?;
+    pairs(plan.onnx_file, plan.engine_file)?.iter().map(|(onnx, engine)| build_one(plan, onnx, engine)).collect()
+}
+
+fn build_one(plan: &Plan<'_>, onnx: &Path, engine: &Path) -> Result<Built, Failure> {
+    let unreadable = |e: std::io::Error| Failure::new(FailureKind::BadCheckpoint, e.to_string());
+    let mut model = external::read(onnx).map_err(unreadable)?;
+    let graph = model.graph.clone().map(|mut g| {
+        g.node.clear();
+        g
+    });
+    let graph = graph.ok_or_else(|| Failure::new(FailureKind::BadCheckpoint, "the model holds no graph"))?;
+    let mut notes = Vec::new();
+    let profiles = match profile::of_graph(onnx, &graph, plan.batch_size, plan.batches)? {
+        Ok(profiles) => profiles,
+        Err(batch) => {
+            notes.push(format!(
+                "{}: the graph has the fixed batch {batch}; min, opt and max do not apply",
+                onnx.display()
+            ));
+            Vec::new()
+        }
+    };
+    drop(graph);
+    let folder = engine.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(with_path(folder))?;
+    let facts = facts(&model);
+    let targets = if plan.targets.is_empty() { Target::TOGETHER } else { plan.targets };
+    let request = |file| Request {
+        onnx: file,
+        profiles: &profiles,
+        workspace_mib: plan.workspace_mib,
+        targets,
+        verbose: plan.verbose,
+    };
+    let built = if plan.half {
+        external::load_weights(&mut model, onnx).map_err(unreadable)?;
+        half::convert(&mut model).map_err(|why| {
+            let why = format!("{}: {why}; set gen_trt_engine.tensorrt.data_type to fp32", onnx.display());
+            Failure::new(FailureKind::SpecInvalid, why)
+        })?;
+        let staging = Staging::new(engine)?;
+        let file = staging.0.join("half.onnx");
+        external::write(model, &file, external::LIMIT)?;
+        builder::build(&request(&file))?
+    } else {
+        drop(model);
+        builder::build(&request(onnx))?
+    };
+    if plan.verbose {
+        files::atomic_write(&engine.with_extension("engine.log"), built.messages.join("\n").as_bytes())?;
+    } else {
+        notes.extend(built.messages.iter().take(10).map(|m| format!("TensorRT: {m}")));
+    }
+    files::atomic_write(engine, &built.bytes)?;
+    let metadata = metadata_file(engine);
+    let text = serde_json::to_string_pretty(&describe(plan, onnx, engine, &built, &profiles, targets, facts)?)
+        .map_err(std::io::Error::from)?;
+    files::atomic_write(&metadata, text.as_bytes())?;
+    copy_sidecars(plan, folder)?;
+    Ok(Built { engine: engine.to_owned(), metadata, bytes: built.bytes.len() as u64, notes })
+}
+
+/// `<engine>.json`.
+pub fn metadata_file(engine: &Path) -> PathBuf {
+    let mut name = engine.file_name().unwrap_or_default().to_os_string();
+    name.push(".json");
+    engine.with_file_name(name)
+}
+
+/// What the export wrote into the graph, under its short names.
+fn facts(model: &ModelProto) -> Value {
+    let entries = model.metadata_props.iter().filter_map(|p| {
+        let short = p.key.strip_prefix("cliptune.")?;
+        let value = serde_json::from_str(&p.value).unwrap_or_else(|_| Value::from(p.value.clone()));
+        Some((short.to_owned(), value))
+    });
+    Value::Object(entries.collect())
+}
+
+fn describe(
+    plan: &Plan<'_>,
+    onnx: &Path,
+    engine: &Path,
+    built: &builder::Engine,
+    profiles: &[InputProfile],
+    targets: &[Target],
+    facts: Value,
+) -> Result<Value, Failure> {
+    let targets: Vec<&str> = targets.iter().map(|t| t.name()).collect();
+    Ok(json!({
+        "version": 1,
+        "cliptune": env!("CARGO_PKG_VERSION"),
+        "builder": {"name": "TensorRT-RTX", "version": library::version()},
+        "precision": if plan.half { "fp16" } else { "fp32" },
+        "compute_capabilities": targets,
+        "workspace_mib": plan.workspace_mib,
+        "profile": profiles,
+        "inputs": built.inputs,
+        "outputs": built.outputs,
+        "onnx": {"path": onnx, "sha256": files::sha256(onnx)?},
+        "engine": {"path": engine, "sha256": files::sha256(engine)?, "bytes": built.bytes.len()},
+        "graph": facts,
+    }))
+}
+
+/// The configuration and the tokenizer of the export go with the engine.
+fn copy_sidecars(plan: &Plan<'_>, folder: &Path) -> Result<(), Failure> {
+    let stem = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let (from, to) = (stem(plan.onnx_file), stem(plan.engine_file));
+    let source = plan.onnx_file.parent().unwrap_or(Path::new(""));
+    let tokenizer = Path::new("tokenizer_config.json");
+    let pairs = [
+        (source.join(format!("{from}_config.yaml")), folder.join(format!("{to}_config.yaml"))),
+        (
+            source.join(format!("{from}_tokenizer")).join(tokenizer),
+            folder.join(format!("{to}_tokenizer")).join(tokenizer),
+        ),
+    ];
+    for (from, to) in pairs.iter().filter(|(from, to)| from.is_file() && from != to) {
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).map_err(with_path(parent))?;
+        }
+        files::atomic_write(to, &fs::read(from).map_err(with_path(from))?)?;
+    }
+    Ok(())
+}
+
+/// A folder beside the engine that is gone afterwards, whatever happens.
+struct Staging(PathBuf);
+
+impl Staging {
+    fn new(target: &Path) -> Result<Self, Failure> {
+        let folder = files::temporary_beside(target);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).map_err(with_path(&folder))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
