@@ -8,10 +8,11 @@ use crossterm::event::KeyCode;
 
 use super::filter::Filter;
 use super::keymap_table::{self, Action, END, Key, PAGE};
-use super::rows::{Phase, Study, Trial};
+use super::rows::{Study, Trial};
 use super::sort::{self, Column};
 use crate::base::ids::TrialId;
 use crate::journal::spool::Command;
+use crate::state::TrialStatus;
 
 /// A view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -236,20 +237,20 @@ impl App {
             self.toast = format!("read-only: {why}");
             return None;
         }
-        let Some((trial, phase)) = self.selection().map(|t| (t.id, t.phase)) else {
+        let Some((trial, status)) = self.selection().map(|t| (t.id, t.status)) else {
             self.toast = "no trial is selected".to_owned();
             return None;
         };
-        let running = matches!(phase, Phase::Running | Phase::Queued | Phase::Paused);
+        let over = status.is_final();
         let confirm = |question: String, command| Mode::Confirm { question, command };
         match action {
-            Action::Stop if running => {
+            Action::Stop if !over => {
                 self.mode = confirm(format!("Stop trial {trial} for good?"), Command::StopTrial { trial });
                 None
             }
-            Action::Pause if phase == Phase::Paused => Some(Effect::Ask(Command::ResumeTrial { trial })),
-            Action::Pause if running => Some(Effect::Ask(Command::PauseTrial { trial })),
-            Action::Retry if matches!(phase, Phase::Failed | Phase::Cancelled) => {
+            Action::Pause if status == TrialStatus::Paused => Some(Effect::Ask(Command::ResumeTrial { trial })),
+            Action::Pause if !over => Some(Effect::Ask(Command::PauseTrial { trial })),
+            Action::Retry if matches!(status, TrialStatus::Failed | TrialStatus::Cancelled) => {
                 Some(Effect::Ask(Command::Retry { trial }))
             }
             Action::Promote if self.selection().is_some_and(|t| t.value.is_some()) => {
@@ -258,7 +259,7 @@ impl App {
                 None
             }
             _ => {
-                self.toast = format!("trial {trial} is {}: nothing to do", phase.name());
+                self.toast = format!("trial {trial} is {}: nothing to do", status.name());
                 None
             }
         }

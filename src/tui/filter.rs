@@ -85,7 +85,7 @@ impl Test {
 
     fn holds(&self, trial: &Trial) -> bool {
         match self {
-            Self::State(state) => trial.phase.name().starts_with(state),
+            Self::State(state) => trial.status.name().starts_with(state),
             Self::Number { key, comparison, limit } => {
                 numbers(trial, key).into_iter().any(|value| comparison.holds(value, *limit))
             }
@@ -124,7 +124,7 @@ fn numbers(trial: &Trial, key: &str) -> Vec<f64> {
 }
 
 fn haystack(trial: &Trial) -> String {
-    let mut text = format!("{} {} {}", trial.id, trial.phase.name(), trial.slot);
+    let mut text = format!("{} {} {}", trial.id, trial.status.name(), trial.slot);
     for (key, value) in &trial.params {
         text.push_str(&format!(" {key}={value}"));
     }

@@ -6,40 +6,7 @@ use serde_json::Value;
 
 use crate::base::ids::TrialId;
 use crate::journal::event::{Direction, Params};
-
-/// Where a trial stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// A worker trains it.
-    Running,
-    /// It waits for a slot.
-    Queued,
-    /// A user paused it, or its rung is not promoted yet.
-    Paused,
-    /// Trained to its full budget.
-    Completed,
-    /// Stopped early.
-    Pruned,
-    /// Failed.
-    Failed,
-    /// Stopped by a user.
-    Cancelled,
-}
-
-impl Phase {
-    /// The name, as the filter (`state:failed`) and `trials --json` spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Queued => "queued",
-            Self::Paused => "paused",
-            Self::Completed => "completed",
-            Self::Pruned => "pruned",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
+use crate::state::TrialStatus;
 
 /// Points of a curve: (epoch, value); a value that was not finite is NaN.
 pub type Curve = Vec<(f64, f64)>;
@@ -50,7 +17,7 @@ pub struct Trial {
     /// Its number.
     pub id: TrialId,
     /// Where it stands.
-    pub phase: Phase,
+    pub status: TrialStatus,
     /// Best value of the study's metric so far.
     pub value: Option<f64>,
     /// The epoch of that value.
@@ -94,6 +61,8 @@ pub fn short(key: &str) -> &str {
 pub enum Controller {
     /// A controller owns the study.
     Live,
+    /// The last one left on purpose: why. `cliptune resume` starts another.
+    Stopped(String),
     /// Nobody owns it and it has work left.
     #[default]
     Down,
@@ -118,25 +87,19 @@ pub struct Study {
     pub controller: Controller,
     /// Whether a user paused it.
     pub paused: bool,
-    /// Seconds from its creation to now, or to its end.
+    /// Whether all trials are over and the best one is being promoted.
+    pub promoting: bool,
+    /// The best trial that is over.
+    pub best: Option<TrialId>,
+    /// Seconds that controllers have worked on it.
     pub elapsed_s: f64,
+    /// Seconds that are left, as far as one can tell.
+    pub eta_s: Option<f64>,
     /// Seconds since the last event; what "live" and "stale" are judged by.
     pub age_s: f64,
 }
 
 /// How many trials stand where.
-pub fn count(trials: &[Trial], phases: &[Phase]) -> usize {
-    trials.iter().filter(|t| phases.contains(&t.phase)).count()
-}
-
-/// The best trial: by value, the earlier one when two are equal.
-pub fn best(trials: &[Trial], direction: Direction) -> Option<&Trial> {
-    let mut best: Option<(&Trial, f64)> = None;
-    for trial in trials {
-        let Some(value) = trial.value.filter(|v| !v.is_nan()) else { continue };
-        if best.is_none_or(|(_, b)| direction.is_better(value, b)) {
-            best = Some((trial, value));
-        }
-    }
-    best.map(|(trial, _)| trial)
+pub fn count(trials: &[Trial], test: impl Fn(TrialStatus) -> bool) -> usize {
+    trials.iter().filter(|t| test(t.status)).count()
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::rows::Trial;
 use crate::journal::event::Direction;
+use crate::state::TrialStatus;
 
 /// A column to sort by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub fn sort(rows: &mut [&Trial], column: Column, reversed: bool, direction: Dire
     let key = |t: &Trial| match column {
         Column::Value => t.value,
         Column::Id => Some(f64::from(t.id.0)),
-        Column::State => Some(f64::from(t.phase as u8)),
+        Column::State => Some(urgency(t.status)),
         Column::Epochs => Some(f64::from(t.epochs)),
         Column::Speed => t.images_per_s,
         Column::Loss => t.loss,
@@ -58,4 +59,18 @@ pub fn sort(rows: &mut [&Trial], column: Column, reversed: bool, direction: Dire
         };
         order.then(a.id.cmp(&b.id))
     });
+}
+
+/// What happens now comes before what waits, what waits before what is over.
+fn urgency(status: TrialStatus) -> f64 {
+    match status {
+        TrialStatus::Running => 0.0,
+        TrialStatus::Launching => 1.0,
+        TrialStatus::Queued => 2.0,
+        TrialStatus::Paused => 3.0,
+        TrialStatus::Failed => 4.0,
+        TrialStatus::Completed => 5.0,
+        TrialStatus::Pruned => 6.0,
+        TrialStatus::Cancelled => 7.0,
+    }
 }

@@ -6,7 +6,7 @@
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 
-use super::rows::Phase;
+use crate::state::TrialStatus;
 
 /// How many colours the terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,16 +116,17 @@ impl Theme {
         if self.ascii { PLAIN[index % 8] } else { RICH[index % 8] }
     }
 
-    /// The symbol and the role of a phase.
-    pub fn phase(self, phase: Phase) -> (char, Role) {
-        let (rich, plain, role) = match phase {
-            Phase::Running => ('●', '*', Role::Active),
-            Phase::Queued => ('◌', '.', Role::Muted),
-            Phase::Paused => ('‖', '=', Role::Warn),
-            Phase::Completed => ('✔', '+', Role::Good),
-            Phase::Pruned => ('✂', '-', Role::Muted),
-            Phase::Failed => ('✖', 'x', Role::Bad),
-            Phase::Cancelled => ('■', 'o', Role::Muted),
+    /// The symbol and the role of a status.
+    pub fn status(self, status: TrialStatus) -> (char, Role) {
+        let (rich, plain, role) = match status {
+            TrialStatus::Running => ('●', '*', Role::Active),
+            TrialStatus::Queued => ('◌', '.', Role::Muted),
+            TrialStatus::Launching => ('◔', ',', Role::Active),
+            TrialStatus::Paused => ('‖', '=', Role::Warn),
+            TrialStatus::Completed => ('✔', '+', Role::Good),
+            TrialStatus::Pruned => ('✂', '-', Role::Muted),
+            TrialStatus::Failed => ('✖', 'x', Role::Bad),
+            TrialStatus::Cancelled => ('■', 'o', Role::Muted),
         };
         (if self.ascii { plain } else { rich }, role)
     }
@@ -175,8 +176,8 @@ mod tests {
     #[test]
     fn ascii_theme_has_no_symbol_beyond_ascii() {
         let theme = Theme { colours: Colours::None, ascii: true };
-        for phase in [Phase::Running, Phase::Queued, Phase::Paused, Phase::Completed, Phase::Failed, Phase::Cancelled] {
-            assert!(theme.phase(phase).0.is_ascii());
+        for status in TrialStatus::ALL {
+            assert!(theme.status(status).0.is_ascii());
         }
         assert!((0..9).all(|i| theme.marker(i).is_ascii()));
     }

@@ -105,3 +105,43 @@ fn closed_pipe_is_success() {
         assert_eq!(status.code(), Some(0), "{arguments:?}");
     }
 }
+
+#[test]
+fn doctor_json_agrees_with_its_exit_code_and_fixes_what_is_missing() {
+    let output = cliptune(&["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["version"], 1);
+    assert_eq!(report["torch"], cfg!(feature = "torch"));
+    let checks = report["checks"].as_array().unwrap();
+    let is = |check: &serde_json::Value, key: &str| check[key].as_bool().unwrap();
+    let needed_is_here = checks.iter().all(|c| is(c, "ok") || !is(c, "needed"));
+    assert_eq!(is(&report, "ok"), needed_is_here);
+    assert_eq!(code(&output), if needed_is_here { 0 } else { 8 });
+    for check in checks {
+        assert_eq!(check["fix"].is_string(), !is(check, "ok"), "{check}");
+        assert!(!check["detail"].as_str().unwrap().is_empty(), "{check}");
+    }
+    let libtorch = checks.iter().find(|c| c["name"] == "libtorch").unwrap();
+    assert_eq!(libtorch["detail"].as_str().unwrap().contains("built without torch"), !cfg!(feature = "torch"));
+}
+
+#[test]
+fn doctor_says_the_same_to_people() {
+    let report: serde_json::Value = serde_json::from_slice(&cliptune(&["doctor", "--json"]).stdout).unwrap();
+    let text = stdout(&cliptune(&["doctor"]));
+    for check in report["checks"].as_array().unwrap() {
+        let name = check["name"].as_str().unwrap();
+        let line = text.lines().find(|l| l.contains(name)).unwrap();
+        assert_eq!(line.starts_with('✔'), check["ok"].as_bool().unwrap(), "{line}");
+    }
+}
+
+#[test]
+fn doctor_folder_that_cannot_be_written_is_missing_something_needed() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_cliptune")).args(["doctor", "--json"]).current_dir("/proc").output().unwrap();
+    assert_eq!(code(&output), 8);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let folder = report["checks"].as_array().unwrap().iter().find(|c| c["name"] == "folder").unwrap();
+    assert_eq!(folder["ok"], false);
+}

@@ -179,13 +179,20 @@ fn heads_of_group(group: &str) -> Vec<String> {
 fn climbs_out(file: &str, code: &str) -> bool {
     // src/a/mod.rs is one level deep, src/a/b.rs two; the test module at the end of a file adds one.
     let levels = file.trim_end_matches("/mod.rs").trim_end_matches(".rs").matches('/').count();
-    let (shipped, tests) = split_tests(code);
+    let (shipped, tests) = split_tests(file, code);
     shipped.contains(&"super::".repeat(levels)) || tests.contains(&"super::".repeat(levels + 1))
 }
 
-/// The code before and after the first `#[cfg(test)] mod`; by convention tests come last in a file.
-fn split_tests(code: &str) -> (&str, &str) {
-    code.split_at(code.find("#[cfg(test)]\nmod ").unwrap_or(code.len()))
+/// The shipped code and the test code of a file; by convention tests come last. A file that its module declares under
+/// `#[cfg(test)]` is all tests.
+fn split_tests<'a>(file: &str, code: &'a str) -> (&'a str, &'a str) {
+    let path = Path::new(file);
+    let name = path.file_stem().unwrap().to_string_lossy();
+    let parent = fs::read_to_string(root().join(path.with_file_name("mod.rs"))).unwrap_or_default();
+    let only_tests = ["mod", "pub mod", "pub(crate) mod"]
+        .iter()
+        .any(|keyword| parent.contains(&format!("#[cfg(test)]\n{keyword} {name};")));
+    code.split_at(if only_tests { 0 } else { code.find("#[cfg(test)]\nmod ").unwrap_or(code.len()) })
 }
 
 fn top_level(file: &str) -> Option<String> {
@@ -307,7 +314,7 @@ fn nothing_unwraps_outside_tests() {
     let mut problems = Vec::new();
     for (file, source) in sources() {
         let code = code_only(&source);
-        let (shipped, _) = split_tests(&code);
+        let (shipped, _) = split_tests(&file, &code);
         for (number, _) in shipped.lines().enumerate().filter(|(_, line)| line.contains(".unwrap()")) {
             problems.push(format!("{file}:{}: .unwrap()", number + 1));
         }

@@ -1,11 +1,17 @@
 //! The terminal UI: frames of a fixed study at several sizes, and what scripted keys do.
 
 use cliptune::base::ids::TrialId;
-use cliptune::journal::event::Direction;
+use cliptune::base::process::ProcessRef;
+use cliptune::base::time::Timestamp;
+use cliptune::journal::event::{Direction, JobEvent, Outcome, PointOrigin, Slot, StudyEvent, TrialEnd};
+use cliptune::journal::layout::StudyDir;
 use cliptune::journal::spool::Command;
+use cliptune::journal::writer::Writer;
+use cliptune::state::TrialStatus;
 use cliptune::tui::app::{App, Effect, Mode, View};
 use cliptune::tui::keymap_table::Key;
-use cliptune::tui::rows::{Controller, Phase, Study, Trial};
+use cliptune::tui::rows::{Controller, Study, Trial};
+use cliptune::tui::source::{self, Source};
 use cliptune::tui::theme::{Colours, Theme};
 use cliptune::tui::view;
 use crossterm::event::KeyCode;
@@ -16,7 +22,7 @@ use serde_json::json;
 const RICH: Theme = Theme { colours: Colours::Many, ascii: false };
 const PLAIN: Theme = Theme { colours: Colours::None, ascii: true };
 
-fn trial(id: u32, phase: Phase, values: &[f64], budget: u32, rates: (f64, f64)) -> Trial {
+fn trial(id: u32, status: TrialStatus, values: &[f64], budget: u32, rates: (f64, f64)) -> Trial {
     let points: Vec<(f64, f64)> = values.iter().enumerate().map(|(epoch, v)| (epoch as f64, *v)).collect();
     let best = points.iter().filter(|p| p.1.is_finite()).fold(None, |best: Option<(f64, f64)>, p| match best {
         Some(b) if b.1 >= p.1 => Some(b),
@@ -26,7 +32,7 @@ fn trial(id: u32, phase: Phase, values: &[f64], budget: u32, rates: (f64, f64)) 
     let losses = (1..=epochs).map(|e| (f64::from(e), 2.0 / f64::from(e))).collect();
     Trial {
         id: TrialId(id),
-        phase,
+        status,
         value: best.map(|b| b.1),
         best_epoch: best.map(|b| b.0 as u32),
         epochs,
@@ -42,8 +48,8 @@ fn trial(id: u32, phase: Phase, values: &[f64], budget: u32, rates: (f64, f64)) 
         images_per_s: (epochs > 0).then_some(400.0 + f64::from(id)),
         loss: (epochs > 0).then_some(2.0 / f64::from(epochs.max(1))),
         seconds: 61.0 * f64::from(epochs),
-        slot: if phase == Phase::Running { format!("gpu {id}") } else { String::new() },
-        failure: (phase == Phase::Failed)
+        slot: if status == TrialStatus::Running { format!("gpu {id}") } else { String::new() },
+        failure: (status == TrialStatus::Failed)
             .then(|| ("out_of_memory".to_owned(), "batch 64 does not fit into 8 GiB".to_owned())),
     }
 }
@@ -57,18 +63,21 @@ fn study() -> App {
         max_trials: 12,
         controller: Controller::Live,
         paused: false,
+        promoting: false,
+        best: Some(TrialId(1)),
         elapsed_s: 6130.0,
+        eta_s: Some(12_260.0),
         age_s: 1.0,
     };
     let trials = vec![
-        trial(0, Phase::Completed, &[0.41, 0.48, 0.52, 0.55, 0.56, 0.56, 0.57], 6, (1e-4, 1e-4)),
-        trial(1, Phase::Completed, &[0.41, 0.55, 0.63, 0.68, 0.71, 0.725, 0.7312], 6, (3e-5, 1e-5)),
-        trial(2, Phase::Pruned, &[0.41, 0.39, 0.35], 6, (2e-3, 4e-5)),
-        trial(3, Phase::Failed, &[], 6, (5e-5, 1e-5)),
-        trial(4, Phase::Running, &[0.41, 0.52, f64::NAN, 0.69, 0.7104], 6, (5e-5, 2e-5)),
-        trial(5, Phase::Running, &[0.41, 0.5], 6, (8e-6, 3e-6)),
-        trial(6, Phase::Paused, &[0.41, 0.49, 0.51], 6, (6e-6, 3e-4)),
-        trial(7, Phase::Queued, &[], 6, (3.16e-5, 7e-6)),
+        trial(0, TrialStatus::Completed, &[0.41, 0.48, 0.52, 0.55, 0.56, 0.56, 0.57], 6, (1e-4, 1e-4)),
+        trial(1, TrialStatus::Completed, &[0.41, 0.55, 0.63, 0.68, 0.71, 0.725, 0.7312], 6, (3e-5, 1e-5)),
+        trial(2, TrialStatus::Pruned, &[0.41, 0.39, 0.35], 6, (2e-3, 4e-5)),
+        trial(3, TrialStatus::Failed, &[], 6, (5e-5, 1e-5)),
+        trial(4, TrialStatus::Running, &[0.41, 0.52, f64::NAN, 0.69, 0.7104], 6, (5e-5, 2e-5)),
+        trial(5, TrialStatus::Running, &[0.41, 0.5], 6, (8e-6, 3e-6)),
+        trial(6, TrialStatus::Paused, &[0.41, 0.49, 0.51], 6, (6e-6, 3e-4)),
+        trial(7, TrialStatus::Queued, &[], 6, (3.16e-5, 7e-6)),
     ];
     App::new(study, trials)
 }
@@ -183,6 +192,8 @@ fn frame_of_a_dead_finished_or_stale_study_says_so() {
     };
     assert!(header(&|s| s.controller = Controller::Down).contains("✖ controller down"));
     assert!(header(&|s| s.controller = Controller::Finished("done".to_owned())).contains("✔ finished"));
+    assert!(header(&|s| s.controller = Controller::Stopped("asked".to_owned())).contains("■ stopped"));
+    assert!(header(&|s| s.promoting = true).contains("● promoting"));
     assert!(header(&|s| s.age_s = 75.0).contains("stale 1:15"));
     assert!(header(&|s| s.paused = true).contains("‖ paused"));
     app.trials.clear();
@@ -314,4 +325,131 @@ fn metric_key_goes_round_through_every_metric() {
     assert_eq!(app.curve_metric(), "train/loss");
     press(&mut app, "m");
     assert_eq!(app.curve_metric(), "val/t2i_mAP");
+}
+
+/// A study folder as a controller and two workers leave it, with fixed times.
+fn study_folder() -> (tempfile::TempDir, StudyDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = StudyDir::new(folder.path());
+    let at = |seconds: i64| Timestamp::from_second(1_700_000_000 + seconds).unwrap();
+    let process = ProcessRef { pid: 1, start_ticks: 1 };
+    let host = "node-a".to_owned();
+    let mut study = Writer::<StudyEvent>::open(&dir.journal()).unwrap();
+    let slot = |index| Slot { index, gpus: Vec::new(), threads: 1 };
+    let params = |lr: f64| [("train.optim.vision_lr".to_owned(), json!(lr))].into();
+    let suggested = |id, lr| StudyEvent::TrialSuggested {
+        trial: TrialId(id),
+        params: params(lr),
+        origin: PointOrigin::Sampler,
+        budget: 3,
+    };
+    let launched = |id, index| StudyEvent::JobLaunched { trial: TrialId(id), attempt: 1, process, slot: slot(index) };
+    for (seconds, event) in [
+        (
+            0,
+            StudyEvent::StudyCreated {
+                name: "from-events".to_owned(),
+                spec_hash: "0".to_owned(),
+                seed: 7,
+                sampler: "gp".to_owned(),
+                metric: "val/t2i_mAP".to_owned(),
+                direction: Direction::Maximize,
+                max_trials: 4,
+                max_epochs: 3,
+                fixed: Default::default(),
+            },
+        ),
+        (1, StudyEvent::ControllerStarted { process, host: host.clone(), version: "0.1.0".to_owned() }),
+        (2, suggested(0, 1e-4)),
+        (3, launched(0, 0)),
+        (4, suggested(1, 2e-5)),
+        (5, launched(1, 1)),
+        (90, StudyEvent::JobEnded { trial: TrialId(0), attempt: 1, outcome: Outcome::Completed }),
+        (
+            91,
+            StudyEvent::TrialEnded {
+                trial: TrialId(0),
+                state: TrialEnd::Completed,
+                value: Some(0.61),
+                best_epoch: Some(2),
+                epochs: 3,
+                failure: None,
+            },
+        ),
+        (92, suggested(2, 3e-3)),
+    ] {
+        study.append(at(seconds), event).unwrap();
+    }
+    for (id, values) in [(0, &[Some(0.3), Some(0.5), Some(0.61), Some(0.6)][..]), (1, &[Some(0.3), None])] {
+        let job = dir.trial(TrialId(id));
+        std::fs::create_dir_all(job.path()).unwrap();
+        let mut events = Writer::<JobEvent>::open(&job.events()).unwrap();
+        let device = "cpu".to_owned();
+        let started =
+            JobEvent::JobStarted { process, host: host.clone(), attempt: 1, device, threads: 1, resumed_from: None };
+        events.append(at(6), started).unwrap();
+        for (epoch, value) in (0..).zip(values) {
+            let seconds = 10 + 20 * i64::from(epoch);
+            if epoch > 0 {
+                let ended = JobEvent::EpochEnded {
+                    epoch,
+                    step: u64::from(epoch) * 8,
+                    loss: Some(1.0 / f64::from(epoch)),
+                    vision_lr: 1e-5,
+                    text_lr: 1e-5,
+                    images_per_s: 123.4,
+                    seconds: 18.0,
+                };
+                events.append(at(seconds), ended).unwrap();
+            }
+            let metrics = [("val/t2i_mAP".to_owned(), *value)].into();
+            let step = u64::from(epoch) * 8;
+            events.append(at(seconds + 1), JobEvent::Validated { epoch, step, metrics, seconds: 1.0 }).unwrap();
+        }
+        std::fs::write(job.console(), format!("trial {id}\n10%\r\u{1b}[31m100%\u{1b}[0m\n")).unwrap();
+    }
+    (folder, dir)
+}
+
+#[test]
+fn frame_of_a_study_read_from_its_journals() {
+    let (_folder, dir) = study_folder();
+    let state = cliptune::state::load(&dir).unwrap();
+    let now = Timestamp::from_second(1_700_000_100).unwrap();
+    let rates = (None, Some(4e-5));
+    let rows = || state.trials.values().map(|t| source::trial(t, rates, now)).collect::<Vec<_>>();
+    let mut app = App::new(source::study(&state, true, now), rows());
+    insta::assert_snapshot!(frame(&mut app, 120, 30, RICH));
+    app.set(source::study(&state, false, now), rows());
+    assert_eq!(app.study.controller, Controller::Down);
+}
+
+#[test]
+fn source_reads_a_study_without_a_controller_and_the_end_of_a_console() {
+    let (_folder, dir) = study_folder();
+    let before = std::fs::read_dir(dir.path()).unwrap().count();
+    let mut source = Source::open(&dir).unwrap();
+    let (study, trials) = source.poll().unwrap();
+    assert!(!source.is_live());
+    assert_eq!(study.controller, Controller::Down);
+    assert_eq!(trials.len(), 3);
+    let mut app = App::new(study, trials);
+    app.select(TrialId(1));
+    assert!(source.log(&mut app));
+    assert_eq!(app.log.lines, ["trial 1", "100%"]);
+    assert!(!source.log(&mut app), "nothing is new");
+    app.select(TrialId(2));
+    assert!(source.log(&mut app));
+    assert!(app.log.lines.is_empty());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), before, "a reader must not write");
+}
+
+#[test]
+fn source_sees_what_is_appended() {
+    let (_folder, dir) = study_folder();
+    let mut source = Source::open(&dir).unwrap();
+    let ended = StudyEvent::StudyEnded { reason: "every trial is over".to_owned() };
+    Writer::open(&dir.journal()).unwrap().append(Timestamp::UNIX_EPOCH, ended).unwrap();
+    let (study, _) = source.poll().unwrap();
+    assert_eq!(study.controller, Controller::Finished("every trial is over".to_owned()));
 }

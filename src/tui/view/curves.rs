@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use crate::base::ids::TrialId;
 use crate::tui::app::App;
-use crate::tui::rows::{self, Trial};
+use crate::tui::rows::Trial;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::chart::{LineChart, Series};
 
@@ -21,7 +21,7 @@ pub(super) fn about(app: &App) -> String {
 
 /// Draws the chart.
 pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let best = rows::best(&app.trials, app.study.direction).map(|t| t.id);
+    let best = app.study.best;
     let series = chosen(app, best)
         .into_iter()
         .filter_map(|(trial, index)| {

@@ -5,14 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::base::units;
+use crate::state::TrialStatus;
 use crate::tui::app::{App, Mode, View};
 use crate::tui::keymap_table::BINDINGS;
-use crate::tui::rows::{self, Controller, Phase, Study, Trial};
+use crate::tui::rows::{self, Controller, Study, Trial};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::text;
 
-/// Phases that are final.
-const OVER: [Phase; 4] = [Phase::Completed, Phase::Pruned, Phase::Failed, Phase::Cancelled];
 /// Seconds without an event after which the data counts as stale, while trials run.
 const STALE_S: f64 = 10.0;
 
@@ -37,10 +36,10 @@ pub(super) fn header(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
 
 /// The study in one line, whatever the size.
 pub(super) fn line(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let best = rows::best(&app.trials, app.study.direction).and_then(|t| t.value);
+    let best = best(&app.study, &app.trials).and_then(|t| t.value);
     let best = best.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
     let (symbol, _, word) = liveness(&app.study, &app.trials, theme);
-    let over = rows::count(&app.trials, &OVER);
+    let over = rows::count(&app.trials, TrialStatus::is_final);
     let text = format!("{symbol} {over}/{} best {best} {word}", planned(&app.study, &app.trials));
     buffer.set_stringn(area.x, area.y, text, area.width.into(), theme.style(Role::Text));
 }
@@ -58,22 +57,22 @@ fn parts(study: &Study, trials: &[Trial], frozen: bool, theme: Theme) -> Vec<Par
     if !study.sampler.is_empty() {
         parts.push(part(study.sampler.clone(), Role::Muted, 9));
     }
-    let over = rows::count(trials, &OVER);
+    let over = rows::count(trials, TrialStatus::is_final);
     parts.push(part(format!("{over}/{} done", planned(study, trials)), Role::Text, 1));
-    let numbers = [(Phase::Running, Role::Active, 4), (Phase::Failed, Role::Bad, 5)];
-    for (phase, role, rank) in numbers {
-        let count = rows::count(trials, &[phase]);
+    let running = rows::count(trials, TrialStatus::is_active);
+    let failed = rows::count(trials, |s| s == TrialStatus::Failed);
+    for (count, word, role, rank) in [(running, "running", Role::Active, 4), (failed, "failed", Role::Bad, 5)] {
         if count > 0 {
-            parts.push(part(format!("{count} {}", phase.name()), role, rank));
+            parts.push(part(format!("{count} {word}"), role, rank));
         }
     }
-    if let Some(best) = rows::best(trials, study.direction) {
+    if let Some(best) = best(study, trials) {
         let epoch = best.best_epoch.map_or_else(String::new, |e| format!(" @ep{e}"));
         let value = best.value.map_or_else(String::new, |v| format!("{v:.4}"));
         parts.push(part(format!("best {value} #{}{epoch}", best.id), Role::Good, 2));
     }
     parts.push(part(units::duration(study.elapsed_s), Role::Muted, 6));
-    if let Some(eta) = eta(study, trials) {
+    if let Some(eta) = study.eta_s.filter(|_| study.controller == Controller::Live) {
         parts.push(part(format!("ETA {}", units::duration(eta)), Role::Muted, 7));
     }
     let (symbol, role, word) = liveness(study, trials, theme);
@@ -88,22 +87,20 @@ fn planned(study: &Study, trials: &[Trial]) -> usize {
     trials.len().max(study.max_trials as usize)
 }
 
-/// Seconds left if the rest goes like what is over.
-fn eta(study: &Study, trials: &[Trial]) -> Option<f64> {
-    let over = rows::count(trials, &OVER);
-    let left = planned(study, trials) - over;
-    let goes_on = study.controller == Controller::Live && !study.paused;
-    (goes_on && over > 0 && left > 0).then(|| study.elapsed_s / over as f64 * left as f64)
+fn best<'a>(study: &Study, trials: &'a [Trial]) -> Option<&'a Trial> {
+    trials.iter().find(|t| Some(t.id) == study.best)
 }
 
 fn liveness(study: &Study, trials: &[Trial], theme: Theme) -> (char, Role, String) {
     match &study.controller {
         Controller::Finished(_) => (theme.pick('✔', '+'), Role::Good, "finished".to_owned()),
+        Controller::Stopped(_) => (theme.pick('■', 'o'), Role::Warn, "stopped".to_owned()),
         Controller::Down => (theme.pick('✖', 'x'), Role::Bad, "controller down".to_owned()),
         Controller::Live if study.paused => (theme.pick('‖', '='), Role::Warn, "paused".to_owned()),
-        Controller::Live if study.age_s > STALE_S && rows::count(trials, &[Phase::Running]) > 0 => {
+        Controller::Live if study.age_s > STALE_S && rows::count(trials, TrialStatus::is_active) > 0 => {
             (theme.pick('◌', '.'), Role::Warn, format!("stale {}", units::duration(study.age_s)))
         }
+        Controller::Live if study.promoting => (theme.pick('●', '*'), Role::Good, "promoting".to_owned()),
         Controller::Live => (theme.pick('●', '*'), Role::Good, "live".to_owned()),
     }
 }

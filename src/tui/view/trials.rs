@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use crate::base::ids::TrialId;
 use crate::base::units;
 use crate::tui::app::App;
-use crate::tui::rows::{Phase, Trial};
+use crate::tui::rows::Trial;
 use crate::tui::sort;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::{bars, text};
@@ -141,7 +141,7 @@ fn row<'a>(app: &App, theme: Theme, trial: &Trial, columns: &[(Column, &str, usi
 fn cell(app: &App, theme: Theme, trial: &Trial, column: Column) -> (String, Style) {
     let none = || theme.pick("–", "-").to_owned();
     let plain = theme.style(Role::Text);
-    let (symbol, role) = theme.phase(trial.phase);
+    let (symbol, role) = theme.status(trial.status);
     match column {
         Column::Id => {
             let mark = if app.marked.contains(&trial.id) { theme.pick('▸', '>') } else { ' ' };
@@ -156,7 +156,7 @@ fn cell(app: &App, theme: Theme, trial: &Trial, column: Column) -> (String, Styl
         }
         Column::Budget => {
             let bar = bars::bar(f64::from(trial.epochs), f64::from(trial.budget), 6, theme.ascii);
-            let style = if trial.phase == Phase::Running { theme.style(role) } else { plain };
+            let style = if trial.status.is_active() { theme.style(role) } else { plain };
             (format!("{bar} {}/{}", trial.epochs, trial.budget), style)
         }
         Column::Rates => {
