@@ -1,6 +1,7 @@
 //! Floor 1: what every floor above may use and no domain word lives in.
 
 pub mod diagnostic;
+pub mod direction;
 pub mod exit;
 pub mod files;
 pub mod ids;
@@ -9,3 +10,4 @@ pub mod process;
 pub mod seed;
 pub mod time;
 pub mod units;
+pub mod yaml;

@@ -13,6 +13,7 @@ pub mod job;
 pub mod logs;
 pub mod man;
 pub mod output;
+mod parent;
 pub mod pause;
 pub mod promote;
 pub mod resume;

@@ -1,7 +1,10 @@
 //! `cliptune schema`.
 
+use super::output;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
+use crate::journal::job::Action;
+use crate::spec::json_schema::json_schema;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -14,7 +17,12 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+/// When there is no such action.
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    let action = Action::from_name(&args.action).ok_or_else(|| {
+        let problem = Problem::new(format!("there is no action {}", args.action));
+        Problems::one(ExitCode::Usage, problem.help("train, evaluate, inference, export or gen_trt_engine"))
+    })?;
+    output::json(&json_schema(action));
+    Ok(ExitCode::Ok)
 }

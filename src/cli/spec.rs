@@ -1,7 +1,12 @@
 //! `cliptune spec`.
 
+use std::path::Path;
+
+use super::output;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
+use crate::journal::job::Action;
+use crate::spec;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -29,7 +34,36 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+/// Every problem of the spec, or of the command line.
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    let usage = |what: String, help: &str| Problems::one(ExitCode::Usage, Problem::new(what).help(help));
+    if args.verb == "template" {
+        let text = spec::template::template(&args.target).ok_or_else(|| {
+            let names: Vec<&str> = spec::template::names().collect();
+            usage(format!("there is no template {}", args.target), &format!("there are {}", names.join(", ")))
+        })?;
+        output::data(text.trim_end());
+        return Ok(ExitCode::Ok);
+    }
+    let action = Action::from_name(&args.action).ok_or_else(|| {
+        usage(format!("there is no action {}", args.action), "train, evaluate, inference, export or gen_trt_engine")
+    })?;
+    let resolved = spec::load(action, Some(Path::new(&args.target)), &args.overrides)?;
+    match args.verb.as_str() {
+        "check" if args.json => {
+            output::json(&serde_json::json!({"version": 1, "valid": true, "action": action.name()}))
+        }
+        "check" => output::data(&format!("{}: valid for {}", args.target, action.name())),
+        "show" if args.json => {
+            output::json(&serde_json::json!({"version": 1, "action": action.name(), "spec": resolved.tree}))
+        }
+        "show" => {
+            let text = resolved.to_yaml();
+            let plain = |line: &str| line.split("  # ").next().unwrap_or(line).to_owned();
+            let lines: Vec<String> = text.lines().map(|l| if args.origin { l.to_owned() } else { plain(l) }).collect();
+            output::data(&lines.join("\n"));
+        }
+        other => return Err(usage(format!("`spec {other}` is not a command"), "show, check or template")),
+    }
+    Ok(ExitCode::Ok)
 }

@@ -1,1 +1,18 @@
-//! Floor 2: what the user asked for.
+//! Floor 2: what the user asked for. One table of fields drives validation, templates, the JSON schema and the docs.
+
+pub mod check;
+pub mod interpolate;
+pub mod json_schema;
+pub mod overrides;
+pub mod parents;
+pub mod resolve;
+pub mod schema;
+pub mod schema_table;
+pub mod sections;
+pub mod support;
+pub mod template;
+mod value;
+mod write;
+
+pub use resolve::{Origin, Resolved, load};
+pub use sections::Spec;

@@ -69,7 +69,12 @@ impl Workspace {
     fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{args:?}: {}\n{stdout}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}\n{stdout}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
         stdout
     }
 
@@ -120,7 +125,13 @@ fn study_tunes_ranks_promotes_and_feeds_every_action() {
     let onnx: Vec<_> = fs::read_dir(w.path("exported/export")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(onnx.iter().any(|n| n.to_string_lossy().ends_with("_vision.onnx")), "{onnx:?}");
     w.ok(&["gen_trt_engine", "--parent", "study", "--results-dir", "engine"]);
-    assert!(fs::read_dir(w.path("engine/gen_trt_engine")).unwrap().any(|e| e.unwrap().path().extension().is_some_and(|x| x == "engine")));
+    assert!(
+        fs::read_dir(w.path("engine/gen_trt_engine")).unwrap().any(|e| e
+            .unwrap()
+            .path()
+            .extension()
+            .is_some_and(|x| x == "engine"))
+    );
 
     for args in [&["status", "study"][..], &["show", "study", "0"], &["logs", "study", "0"], &["compare", "study"]] {
         assert!(!w.ok(args).is_empty(), "{args:?} says nothing");

@@ -1,24 +1,24 @@
 //! The one integration binary: each extra one would link libtorch again.
 #![allow(missing_docs)]
-mod spec;
-mod search;
-mod study;
-mod tui;
+#[cfg(feature = "torch")]
+mod bad_data;
 mod cli;
-mod tidy;
 #[cfg(feature = "torch")]
 mod data;
 #[cfg(feature = "torch")]
-mod retrieval;
-#[cfg(feature = "torch")]
-mod model;
-#[cfg(feature = "torch")]
-mod train;
-#[cfg(feature = "torch")]
-mod onnx;
+mod e2e;
 #[cfg(feature = "torch")]
 mod export;
 #[cfg(feature = "torch")]
-mod e2e;
+mod model;
 #[cfg(feature = "torch")]
-mod bad_data;
+mod onnx;
+#[cfg(feature = "torch")]
+mod retrieval;
+mod search;
+mod spec;
+mod study;
+mod tidy;
+#[cfg(feature = "torch")]
+mod train;
+mod tui;

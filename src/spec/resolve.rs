@@ -1,0 +1,469 @@
+//! From a spec file and overrides to a checked, typed spec. Precedence: default < file < parent < command line < search.
+//! Every problem is reported at once, each with its place.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::overrides::{self, Override, get, slot};
+use super::schema::{self, Field, Item, Kind};
+use super::sections::Spec;
+use super::{check, interpolate, support, value};
+use crate::base::diagnostic::{Location, Problem, Problems};
+use crate::base::exit::ExitCode;
+use crate::base::yaml::{At, Kind as Yaml, Node, Source};
+use crate::journal::job::Action;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The spec file, at this line and column.
+    File {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// A parent study or job.
+    Parent(String),
+    /// The command line.
+    CommandLine,
+    /// A point of the search space.
+    Search,
+}
+
+/// A spec that was checked as a whole.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The typed spec.
+    pub spec: Spec,
+    /// The same as a tree, with every default filled in.
+    pub tree: Value,
+    /// Where each value that is not a default came from, by key.
+    pub origins: BTreeMap<String, Origin>,
+    /// The action it was checked for.
+    pub action: Action,
+    source: Option<(PathBuf, String)>,
+}
+
+/// Reads and checks a spec for `action`.
+///
+/// # Errors
+/// Every problem of the file and of the overrides, with exit code [`ExitCode::Usage`], or [`ExitCode::NotFound`] when the
+/// file cannot be read.
+pub fn load(action: Action, file: Option<&Path>, overrides: &[String]) -> Result<Resolved, Problems> {
+    load_with_parent(action, file, overrides, &[])
+}
+
+/// Like [`load`], with values taken from a parent where neither file nor command line sets the key: `(key, value, why)`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_parent(
+    action: Action,
+    file: Option<&Path>,
+    overrides: &[String],
+    parent: &[(String, Value, String)],
+) -> Result<Resolved, Problems> {
+    let mut draft = Draft { tree: schema::defaults(), origins: BTreeMap::new(), problems: Vec::new(), source: None };
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let what = format!("cannot read the spec {}: {e}", path.display());
+            Problems::one(
+                ExitCode::NotFound,
+                Problem::new(what).help("`cliptune spec template train` prints one to start from"),
+            )
+        })?;
+        let name = path.display().to_string();
+        let node = Source { name: &name, text: &text }.read().map_err(|e| Problems::one(ExitCode::Usage, e))?;
+        draft.source = Some((path.to_owned(), text));
+        draft.file(&node);
+    }
+    let parsed: Vec<Override> =
+        overrides.iter().filter_map(|o| overrides::parse(o).map_err(|e| draft.problems.push(e)).ok()).collect();
+    for (key, value, why) in parent {
+        let set = |k: &str| k == key || k.starts_with(&format!("{key}.")) || key.starts_with(&format!("{k}."));
+        if !draft.origins.keys().any(|k| set(k)) && !parsed.iter().any(|o| set(o.key())) {
+            draft.set(key, value, &Origin::Parent(why.clone()));
+        }
+    }
+    for over in &parsed {
+        draft.apply(over);
+    }
+    draft.finish(action)
+}
+
+impl Resolved {
+    /// The spec with these values set (a trial's point); checked again as a whole.
+    ///
+    /// # Errors
+    /// Every problem that the values cause.
+    pub fn with(&self, values: &[(String, Value)]) -> Result<Self, Problems> {
+        let mut draft = self.draft();
+        for (key, value) in values {
+            draft.set(key, value, &Origin::Search);
+        }
+        draft.finish(self.action)
+    }
+
+    /// The same spec checked for another action.
+    ///
+    /// # Errors
+    /// The problems that the rules of that action find.
+    pub fn for_action(&self, action: Action, values: &[(String, Value)]) -> Result<Self, Problems> {
+        let mut draft = self.draft();
+        for (key, value) in values {
+            draft.set(key, value, &Origin::CommandLine);
+        }
+        draft.finish(action)
+    }
+
+    /// The value at a dotted key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        get(&self.tree, key)
+    }
+
+    /// Whether the command line set this key, or something below or above it.
+    pub fn is_from_command_line(&self, key: &str) -> bool {
+        self.origins.iter().any(|(k, o)| {
+            *o == Origin::CommandLine
+                && (k == key || k.starts_with(&format!("{key}.")) || key.starts_with(&format!("{k}.")))
+        })
+    }
+
+    /// YAML of the whole spec, each value that is not a default with its origin as a comment. Loads back to the same tree.
+    pub fn to_yaml(&self) -> String {
+        super::write::yaml(self)
+    }
+
+    fn draft(&self) -> Draft {
+        Draft {
+            tree: self.tree.clone(),
+            origins: self.origins.clone(),
+            problems: Vec::new(),
+            source: self.source.clone(),
+        }
+    }
+}
+
+struct Draft {
+    tree: Value,
+    origins: BTreeMap<String, Origin>,
+    problems: Vec<Problem>,
+    source: Option<(PathBuf, String)>,
+}
+
+impl Draft {
+    fn file(&mut self, root: &Node) {
+        match &root.kind {
+            Yaml::Map(_) => {
+                let mut tree = std::mem::take(&mut self.tree);
+                self.map(root, "", &mut tree);
+                self.tree = tree;
+            }
+            Yaml::Scalar(Value::Null) => {}
+            _ => {
+                self.problem_at(root.at, "a spec is a mapping of sections", "start from `cliptune spec template train`")
+            }
+        }
+    }
+
+    /// Takes the entries of a mapping whose fields stand in the table below `section`.
+    fn map(&mut self, node: &Node, section: &str, into: &mut Value) {
+        let Yaml::Map(entries) = &node.kind else { return };
+        for (i, entry) in entries.iter().enumerate() {
+            let path = if section.is_empty() { entry.key.clone() } else { format!("{section}.{}", entry.key) };
+            if entries[..i].iter().any(|earlier| earlier.key == entry.key) {
+                self.problem_at(entry.at, format!("{path} is set twice"), "keep one of the two");
+                continue;
+            }
+            match schema::field_of_key(&path) {
+                Some(field) => {
+                    let taken = self.value(field, &path, &entry.value, entry.at);
+                    if let (Some(value), Some(map)) = (taken, into.as_object_mut()) {
+                        if field.kind == Kind::Section {
+                            let mut below =
+                                map.remove(&entry.key).unwrap_or_else(|| schema::section_defaults(field.path));
+                            self.map(&entry.value, &path, &mut below);
+                            map.insert(entry.key.clone(), below);
+                        } else {
+                            map.insert(entry.key.clone(), value);
+                        }
+                    }
+                }
+                None => self.problem_at(entry.at, format!("there is no key {path}"), unknown_help(&path)),
+            }
+        }
+    }
+
+    fn value(&mut self, field: &'static Field, path: &str, node: &Node, at: At) -> Option<Value> {
+        if field.kind == Kind::Section {
+            return match &node.kind {
+                Yaml::Map(_) => Some(Value::Null),
+                Yaml::Scalar(Value::Null) => None,
+                _ => {
+                    self.problem_at(node.at, format!("{path} must be a section"), "put its keys below it, indented");
+                    None
+                }
+            };
+        }
+        self.origins.insert(path.to_owned(), Origin::File { line: at.line, column: at.column });
+        if field.kind == Kind::List(Item::Entry) {
+            let Yaml::List(items) = &node.kind else {
+                self.problem_at(
+                    node.at,
+                    format!("{path} must be {}", field.expected()),
+                    "write a list of entries that begin with `- `",
+                );
+                return None;
+            };
+            return Some(items.iter().enumerate().map(|(i, item)| self.entry(&format!("{path}.{i}"), item)).collect());
+        }
+        let plain = node.to_json();
+        if plain.as_str().is_some_and(|text| text.contains("${")) {
+            return Some(plain);
+        }
+        match value::fit(field, &plain) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.problem_at(node.at, why, field.help);
+                None
+            }
+        }
+    }
+
+    /// One entry of a list of mappings.
+    fn entry(&mut self, path: &str, node: &Node) -> Value {
+        let section = schema::table_path(path);
+        let mut value = schema::section_defaults(&section);
+        if matches!(node.kind, Yaml::Map(_)) {
+            self.map(node, path, &mut value);
+            for field in schema::children(&section).filter(|f| f.required) {
+                if value.get(field.name()).is_none_or(Value::is_null) {
+                    self.problem_at(node.at, format!("{path} has no {}", field.name()), field.help);
+                }
+            }
+        } else {
+            self.problem_at(node.at, format!("{path} must be a mapping"), "for example `- image_dir: images`");
+        }
+        value
+    }
+
+    fn apply(&mut self, over: &Override) {
+        match over {
+            Override::Set(key, value) => self.set(key, value, &Origin::CommandLine),
+            Override::Unset(key) => match schema::field_of_key(key) {
+                Some(field) => {
+                    let value = match field.kind {
+                        Kind::Section => schema::section_defaults(field.path),
+                        _ => field.default_value(),
+                    };
+                    if let Some(place) = slot(&mut self.tree, key) {
+                        *place = value;
+                    }
+                    self.origins.retain(|k, _| k != key && !k.starts_with(&format!("{key}.")));
+                }
+                None => self.problems.push(Problem::new(format!("there is no key {key}")).help(unknown_help(key))),
+            },
+        }
+    }
+
+    /// Sets one key, or the keys of a mapping below a section.
+    fn set(&mut self, key: &str, value: &Value, origin: &Origin) {
+        let Some(field) = schema::field_of_key(key) else {
+            self.problems.push(Problem::new(format!("there is no key {key}")).help(unknown_help(key)));
+            return;
+        };
+        if let (Kind::Section, Some(map)) = (field.kind, value.as_object()) {
+            for (name, below) in map {
+                self.set(&format!("{key}.{name}"), below, origin);
+            }
+            return;
+        }
+        let is_reference = value.as_str().is_some_and(|text| text.contains("${"));
+        let fitted = if is_reference { Ok(value.clone()) } else { value::fit(field, value) };
+        match fitted {
+            Ok(mut fitted) => {
+                if field.kind == Kind::List(Item::Entry) {
+                    fitted = self.entries_from_json(key, &fitted);
+                }
+                match slot(&mut self.tree, key) {
+                    Some(place) => {
+                        *place = fitted;
+                        self.origins.retain(|k, _| !k.starts_with(&format!("{key}.")));
+                        self.origins.insert(key.to_owned(), origin.clone());
+                    }
+                    None => self.problems.push(
+                        Problem::new(format!("{key} names no entry of the list"))
+                            .help("set the whole list, or a position that it has"),
+                    ),
+                }
+            }
+            Err(why) => self.problems.push(Problem::new(why).help(field.help)),
+        }
+    }
+
+    fn entries_from_json(&mut self, key: &str, list: &Value) -> Value {
+        let section = format!("{}[]", schema::table_path(key));
+        let mut out = Vec::new();
+        for (i, item) in list.as_array().into_iter().flatten().enumerate() {
+            let mut entry = schema::section_defaults(&section);
+            for (name, value) in item.as_object().into_iter().flatten() {
+                let path = format!("{key}.{i}.{name}");
+                match schema::field_of_key(&path).map(|f| value::fit(f, value)) {
+                    Some(Ok(value)) => entry[name.as_str()] = value,
+                    Some(Err(why)) => self.problems.push(Problem::new(why)),
+                    None => {
+                        self.problems.push(Problem::new(format!("there is no key {path}")).help(unknown_help(&path)))
+                    }
+                }
+            }
+            for field in schema::children(&section).filter(|f| f.required && entry[f.name()].is_null()) {
+                self.problems.push(Problem::new(format!("{key}.{i} has no {}", field.name())).help(field.help));
+            }
+            out.push(entry);
+        }
+        Value::Array(out)
+    }
+
+    fn finish(mut self, action: Action) -> Result<Resolved, Problems> {
+        for (key, why) in interpolate::interpolate(&mut self.tree) {
+            self.problem_of(&key, why, "only ${a.key.of.the.spec} and ${env:NAME} are replaced");
+        }
+        self.recheck_references();
+        self.anchor_paths();
+        if self.problems.is_empty() {
+            let spec: Spec = match serde_json::from_value(self.tree.clone()) {
+                Ok(spec) => spec,
+                Err(e) => {
+                    return Err(Problems::one(
+                        ExitCode::Unexpected,
+                        Problem::new(format!("the table and the types disagree: {e}")),
+                    ));
+                }
+            };
+            for finding in check::run(action, &spec).into_iter().chain(support::run(action, &spec)) {
+                self.problem_of(&finding.key, finding.what, finding.help);
+            }
+            if self.problems.is_empty() {
+                return Ok(Resolved { spec, tree: self.tree, origins: self.origins, action, source: self.source });
+            }
+        }
+        Err(Problems::new(ExitCode::Usage, self.problems))
+    }
+
+    /// A value that was a reference is checked once it is known.
+    fn recheck_references(&mut self) {
+        let keys: Vec<String> = self.origins.keys().cloned().collect();
+        for key in keys {
+            let Some(field) = schema::field_of_key(&key).filter(|f| f.kind != Kind::Section) else { continue };
+            let Some(current) = get(&self.tree, &key).cloned() else { continue };
+            match value::fit(field, &current) {
+                Ok(fitted) => {
+                    if let Some(place) = slot(&mut self.tree, &key) {
+                        *place = fitted;
+                    }
+                }
+                Err(_) if current.as_str().is_some_and(|t| t.contains("${")) => {}
+                Err(why) => self.problem_of(&key, why, field.help),
+            }
+        }
+    }
+
+    /// Relative input paths are meant from the folder of the spec file when they exist there, else from the current one;
+    /// they become absolute, so that a job in another folder finds the same files.
+    fn anchor_paths(&mut self) {
+        let folder = self.source.as_ref().and_then(|(path, _)| path.parent().map(Path::to_owned)).unwrap_or_default();
+        let folder = std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { &folder })
+            .unwrap_or_default();
+        let here = std::env::current_dir().unwrap_or_default();
+        let mut keys: Vec<String> = self.origins.keys().filter(|k| is_path(k)).cloned().collect();
+        for list in ["dataset.train.datasets", "dataset.val.datasets", "evaluate.datasets", "inference.datasets"] {
+            for (i, entry) in get(&self.tree, list).and_then(Value::as_array).into_iter().flatten().enumerate() {
+                keys.extend(
+                    entry
+                        .as_object()
+                        .into_iter()
+                        .flatten()
+                        .filter(|(k, _)| is_path(k))
+                        .map(|(k, _)| format!("{list}.{i}.{k}")),
+                );
+            }
+        }
+        for key in keys {
+            let Some(place) = slot(&mut self.tree, &key) else { continue };
+            let Some(text) = place.as_str().filter(|t| !t.is_empty() && !t.contains("://")) else { continue };
+            let beside = folder.join(text);
+            let known = matches!(key.as_str(), "model.type" | "automl.search_space");
+            let anchored = match (beside.exists(), here.join(text)) {
+                // A bundled name wins over a file that happens to be called the same.
+                (true, _) if !known || text.contains(['/', '.']) => beside,
+                (false, path) if !known || path.is_file() && text.contains(['/', '.']) => path,
+                _ => continue,
+            };
+            *place = Value::from(std::path::absolute(&anchored).unwrap_or(anchored).to_string_lossy().into_owned());
+        }
+    }
+
+    fn problem_at(&mut self, at: At, what: impl Into<String>, help: impl Into<String>) {
+        let problem = match &self.source {
+            Some((path, text)) => Source { name: &path.display().to_string(), text }.problem(at, what, help),
+            None => Problem::new(what).help(help),
+        };
+        self.problems.push(problem);
+    }
+
+    /// A problem of a key, placed where the file sets it.
+    fn problem_of(&mut self, key: &str, what: impl Into<String>, help: impl Into<String>) {
+        match self.origins.get(key) {
+            Some(Origin::File { line, column }) => self.problem_at(At { line: *line, column: *column }, what, help),
+            _ => self.problems.push(Problem::new(what).help(help)),
+        }
+    }
+}
+
+fn is_path(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let named = ["_dir", "_file", "checkpoint", "_engine", "timing_cache", "_path", "dirpath"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    (named && name != "results_dir") || key == "model.type" || key == "automl.search_space"
+}
+
+/// Help for a key that does not exist: the classic mistakes first, then the nearest key.
+fn unknown_help(path: &str) -> String {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    if !path.contains('.') {
+        let below: Vec<&str> = ["train", "train.optim", "dataset.train", "automl"]
+            .into_iter()
+            .filter(|section| schema::field(&format!("{section}.{name}")).is_some())
+            .collect();
+        if let Some(section) = below.first() {
+            return format!("{name} belongs under {section}.: write {section}.{name}");
+        }
+    }
+    let table = schema::table_path(path);
+    let nearest = schema_paths().map(|p| (strsim::damerau_levenshtein(p, &table), p)).min();
+    match nearest {
+        Some((distance, near)) if distance <= 1 + table.len() / 5 => format!("did you mean {near}?"),
+        _ => "`cliptune spec template train` lists every key".to_owned(),
+    }
+}
+
+fn schema_paths() -> impl Iterator<Item = &'static str> {
+    super::schema_table::FIELDS.iter().map(|f| f.path)
+}
+
+/// The location of a key in the file, for other parts that complain about a value.
+impl Resolved {
+    /// Where the file sets `key`, if it does.
+    pub fn location(&self, key: &str) -> Option<Location> {
+        match (self.origins.get(key)?, &self.source) {
+            (Origin::File { line, column }, Some((file, _))) => {
+                Some(Location { file: file.clone(), line: *line, column: *column })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Values of the schema that this version does not carry out yet. They are refused with a reason, never ignored; whoever
+//! implements one deletes its row.
+
+use super::check::{Finding, finding};
+use super::sections::{DatasetType, OptimizerType, Spec};
+use crate::journal::job::Action;
+
+struct Row {
+    key: &'static str,
+    refused: fn(&Spec) -> bool,
+    why: &'static str,
+}
+
+const TRAIN: &[Row] = &[
+    Row {
+        key: "train.num_gpus",
+        refused: |s| s.train.num_gpus > 1,
+        why: "one trial trains on one GPU; use automl.gpus to spread trials over GPUs",
+    },
+    Row { key: "train.num_nodes", refused: |s| s.train.num_nodes > 1, why: "one trial trains on one machine" },
+    Row {
+        key: "train.distributed_strategy",
+        refused: |s| s.train.distributed_strategy == "fsdp",
+        why: "sharded training needs several GPUs for a trial",
+    },
+    Row {
+        key: "train.optim.optimizer_type",
+        refused: |s| s.train.optim.optimizer_type == OptimizerType::Lamb,
+        why: "the optimiser is AdamW",
+    },
+    Row {
+        key: "train.grad_checkpointing",
+        refused: |s| s.train.grad_checkpointing,
+        why: "activations are kept; lower the batch size instead",
+    },
+    Row {
+        key: "train.siglip_loss_mask_mode",
+        refused: |s| s.train.siglip_loss_mask_mode != "none",
+        why: "attribute metadata is not read",
+    },
+    Row {
+        key: "train.triplet_loss_weight",
+        refused: |s| s.train.triplet_loss_weight > 0.0,
+        why: "there is no triplet term",
+    },
+    Row {
+        key: "train.val_check_interval",
+        refused: |s| s.train.val_check_interval.is_some(),
+        why: "validation runs after whole epochs: use train.validation_interval",
+    },
+    Row {
+        key: "train.checkpoint_interval_unit",
+        refused: |s| s.train.checkpoint_interval_unit == "step",
+        why: "checkpoints are written after whole epochs",
+    },
+    Row {
+        key: "train.checkpointer.enable_topk",
+        refused: |s| s.train.checkpointer.enable_topk,
+        why: "the best and the last checkpoint are kept; automl.retention chooses",
+    },
+    Row { key: "train.seed", refused: |s| s.train.seed < 0, why: "every run is seeded: use a number from 0" },
+    Row {
+        key: "dataset.train.type",
+        refused: |s| s.dataset.train.kind == DatasetType::Wds,
+        why: "training reads folders and archives, not WebDataset shards",
+    },
+    Row {
+        key: "dataset.train.balance_query_types",
+        refused: |s| s.dataset.train.balance_query_types,
+        why: "pair files are not read",
+    },
+    Row {
+        key: "dataset.train.include_attribute_metadata",
+        refused: |s| s.dataset.train.include_attribute_metadata,
+        why: "attribute metadata is not read",
+    },
+    Row {
+        key: "dataset.val.metadata_match_eval",
+        refused: |s| s.dataset.val.metadata_match_eval,
+        why: "attribute metadata is not read; dataset.val.ground_truth=caption_groups counts equal captions",
+    },
+    Row {
+        key: "peft.enabled",
+        refused: |s| s.peft.enabled,
+        why: "towers are trained in full or frozen (model.freeze_*_encoder)",
+    },
+    Row { key: "regularization.enabled", refused: |s| s.regularization.enabled, why: "there is no preservation term" },
+];
+
+const EVERY: &[Row] =
+    &[Row { key: "encryption_key", refused: |s| s.encryption_key.is_some(), why: "checkpoints are not encrypted" }];
+
+const DEPLOY: &[Row] = &[
+    Row {
+        key: "evaluate.pas_ground_truth_mode",
+        refused: |s| s.evaluate.pas_ground_truth_mode != "paired_caption",
+        why: "attribute metadata is not read",
+    },
+    Row { key: "export.input_channel", refused: |s| s.export.input_channel != 3, why: "images have three channels" },
+    Row {
+        key: "gen_trt_engine.tensorrt.layers_precision",
+        refused: |s| !s.gen_trt_engine.tensorrt.layers_precision.is_empty(),
+        why: "the whole engine has one precision",
+    },
+];
+
+/// Everything that is asked for and not offered.
+pub(super) fn run(action: Action, spec: &Spec) -> Vec<Finding> {
+    let rows = match action {
+        Action::Train => TRAIN,
+        Action::Evaluate | Action::Inference | Action::Export | Action::GenTrtEngine => DEPLOY,
+    };
+    rows.iter()
+        .chain(EVERY)
+        .filter(|row| (row.refused)(spec))
+        .map(|row| {
+            finding(
+                row.key,
+                format!("this value of {} is not offered: {}", row.key, row.why),
+                "leave the key at its default",
+            )
+        })
+        .collect()
+}
