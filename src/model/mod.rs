@@ -1,15 +1,12 @@
-//! Floor 4: CLIP models: architectures as data, weights as safetensors.
+//! Floor 4: the dual encoder. Architectures are data; one transformer core computes all of them.
 //!
-//! Invariant: parameters have the names, shapes and meaning of open_clip's class `CLIP`, so that either side loads what
-//! the other saved.
+//! Invariant: parameter names, shapes and initial distributions are open_clip's, so weights travel both ways unchanged.
 
 pub mod clip;
 pub mod config;
-pub mod init;
-mod text;
+pub mod parameters;
 mod transformer;
-mod vision;
+pub mod weights;
 
-pub use clip::{Clip, Part, normalize};
+pub use clip::Clip;
 pub use config::ClipConfig;
-pub use init::Init;

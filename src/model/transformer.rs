@@ -1,46 +1,130 @@
-//! The pre-norm transformer both towers share. Reference: open_clip `ResidualAttentionBlock`.
+//! The pre-norm transformer that both towers share.
 //!
-//! Invariant: the last block computes only the row that is pooled; that row does not depend on the others' outputs.
+//! Only one token of a sample leaves a tower, so the last block computes its queries, its output projection and its MLP
+//! for that token alone. The result is the same and a good part of the work is saved.
+//! Reference: open_clip's ResidualAttentionBlock on nn.MultiheadAttention.
 
-use tch::Tensor;
+use tch::{Kind, TchError, Tensor};
 
-use super::init::{Builder, LayerNorm, Linear};
-
-/// Sizes of a transformer.
+/// Arithmetic of the matrix products; norms, residuals and softmax statistics stay in 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) width: i64,
-    pub(super) heads: i64,
-    pub(super) layers: i64,
-    pub(super) mlp: i64,
-    pub(super) quick_gelu: bool,
+pub(super) struct Numeric {
+    /// Kind of the operands of matrix products.
+    pub kind: Kind,
+    /// Sigmoid approximation of GELU.
+    pub quick_gelu: bool,
 }
 
-/// From which distribution the blocks are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
-    /// Torch's defaults: open_clip's image tower.
-    Defaults,
-    /// Scaled by width and depth: open_clip's text tower.
-    Scaled,
-}
-
-/// Which row of every sample is pooled.
-pub(super) enum Pooled<'a> {
+/// Which token leaves the tower.
+#[derive(Debug)]
+pub(super) enum Pool {
     /// The first one.
     First,
-    /// Row `at[i]` of sample `i` (`[B]`, i64), which sees the keys of `mask` (`[B, 1, 1, L]`, bool; `None` sees all).
-    At { at: &'a Tensor, mask: Option<&'a Tensor> },
+    /// In each sample the one at this position (`[B]`, i64).
+    At(Tensor),
 }
 
-impl Pooled<'_> {
-    fn pick(&self, x: &Tensor) -> Tensor {
-        match self {
-            Self::First => x.narrow(1, 0, 1),
-            Self::At { at, .. } => {
-                let width = x.size()[2];
-                x.gather(1, &at.view([-1, 1, 1]).expand([-1, 1, width], false), false)
+/// Weight and bias of a layer.
+#[derive(Debug)]
+pub(super) struct Affine {
+    pub weight: Tensor,
+    pub bias: Tensor,
+}
+
+impl Affine {
+    fn linear(&self, x: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+        if kind == Kind::Float {
+            return x.f_linear(&self.weight, Some(&self.bias));
+        }
+        x.f_to_kind(kind)?.f_linear(&self.weight.f_to_kind(kind)?, Some(&self.bias.f_to_kind(kind)?))
+    }
+
+    /// Layer norm over the last dimension, in 32 bits.
+    pub(super) fn norm(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        x.f_layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), 1e-5, false)
+    }
+
+    /// Rows `start..start + rows` of the layer.
+    fn part(&self, start: i64, rows: i64) -> Result<Self, TchError> {
+        Ok(Self { weight: self.weight.f_narrow(0, start, rows)?, bias: self.bias.f_narrow(0, start, rows)? })
+    }
+}
+
+/// One block.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub ln_1: Affine,
+    pub in_proj: Affine,
+    pub out_proj: Affine,
+    pub ln_2: Affine,
+    pub c_fc: Affine,
+    pub c_proj: Affine,
+}
+
+impl Block {
+    fn forward(&self, x: &Tensor, heads: i64, causal: bool, n: Numeric) -> Result<Tensor, TchError> {
+        let (b, l, w) = x.size3()?;
+        let qkv = self.in_proj.linear(&self.ln_1.norm(x)?, n.kind)?;
+        // [3, B, H, L, D] as a view: the attention kernel reads strided operands.
+        let qkv = qkv.f_view([b, l, 3, heads, w / heads])?.f_permute([2, 0, 3, 1, 4])?.f_unbind(0)?;
+        let mixed = attend(&qkv[0], &qkv[1], &qkv[2], None, causal)?;
+        let mixed = mixed.f_transpose(1, 2)?.f_reshape([b, l, w])?;
+        let x = x.f_add(&self.out_proj.linear(&mixed, n.kind)?)?;
+        self.feed_forward(&x, n)
+    }
+
+    /// The block for one token of each sample: `[B, L, W]` to `[B, W]`.
+    fn forward_pooled(
+        &self,
+        x: &Tensor,
+        heads: i64,
+        causal: bool,
+        pool: &Pool,
+        n: Numeric,
+    ) -> Result<Tensor, TchError> {
+        let (b, l, w) = x.size3()?;
+        let d = w / heads;
+        let normed = self.ln_1.norm(x)?;
+        let keys = self.in_proj.part(w, 2 * w)?.linear(&normed, n.kind)?;
+        let keys = keys.f_view([b, l, 2, heads, d])?.f_permute([2, 0, 3, 1, 4])?.f_unbind(0)?;
+        let query = self.in_proj.part(0, w)?.linear(&pick(&normed, pool)?, n.kind)?.f_view([b, heads, 1, d])?;
+        let mask = match pool {
+            Pool::At(position) if causal => {
+                let positions = Tensor::f_arange(l, (Kind::Int64, x.device()))?;
+                Some(positions.f_unsqueeze(0)?.f_le_tensor(&position.f_unsqueeze(1)?)?.f_view([b, 1, 1, l])?)
             }
+            // A first token that sees only itself would be no use; no model has it.
+            _ => None,
+        };
+        let mixed = attend(&query, &keys[0], &keys[1], mask.as_ref(), false)?.f_reshape([b, w])?;
+        let x = pick(x, pool)?.f_add(&self.out_proj.linear(&mixed, n.kind)?)?;
+        self.feed_forward(&x, n)
+    }
+
+    fn feed_forward(&self, x: &Tensor, n: Numeric) -> Result<Tensor, TchError> {
+        let hidden = self.c_fc.linear(&self.ln_2.norm(x)?, n.kind)?;
+        let hidden = if n.quick_gelu {
+            hidden.f_mul(&hidden.f_mul_scalar(1.702)?.f_sigmoid()?)?
+        } else {
+            hidden.f_gelu("none")?
+        };
+        x.f_add(&self.c_proj.linear(&hidden, n.kind)?)
+    }
+}
+
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Result<Tensor, TchError> {
+    Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, causal, None, false)
+}
+
+/// `[B, L, W]` to `[B, W]`.
+fn pick(x: &Tensor, pool: &Pool) -> Result<Tensor, TchError> {
+    match pool {
+        Pool::First => x.f_select(1, 0),
+        Pool::At(position) => {
+            // Rows of a matrix: the gradient of this is far cheaper than that of a general index.
+            let (b, l, w) = x.size3()?;
+            let rows = Tensor::f_arange(b, (Kind::Int64, x.device()))?.f_mul_scalar(l)?.f_add(position)?;
+            x.f_reshape([b * l, w])?.f_index_select(0, &rows)
         }
     }
 }
@@ -48,114 +132,19 @@ impl Pooled<'_> {
 /// A stack of blocks.
 #[derive(Debug)]
 pub(super) struct Transformer {
-    blocks: Vec<Block>,
+    pub blocks: Vec<Block>,
+    pub heads: i64,
+    pub causal: bool,
 }
 
 impl Transformer {
-    pub(super) fn new(builder: &mut Builder, name: &str, size: Size, scheme: Scheme) -> Self {
-        let block = |i| Block::new(builder, &format!("{name}.resblocks.{i}"), size, scheme);
-        Self { blocks: (0..size.layers).map(block).collect() }
-    }
-
-    /// Tokens `[B, N, W]` to the pooled row of each sample `[B, W]`.
-    pub(super) fn forward(&self, x: Tensor, causal: bool, pooled: &Pooled<'_>) -> Tensor {
+    /// `[B, L, W]` (f32) to the pooled token `[B, W]` (f32).
+    pub(super) fn forward(&self, x: Tensor, pool: &Pool, n: Numeric) -> Result<Tensor, TchError> {
+        let Some((last, rest)) = self.blocks.split_last() else { return pick(&x, pool) };
         let mut x = x;
-        let (last, others) = match self.blocks.split_last() {
-            Some(split) => split,
-            None => return pooled.pick(&x).squeeze_dim(1),
-        };
-        for block in others {
-            x = block.forward(&x, causal);
+        for block in rest {
+            x = block.forward(&x, self.heads, self.causal, n)?;
         }
-        last.forward_pooled(&x, pooled).squeeze_dim(1)
+        last.forward_pooled(&x, self.heads, self.causal, pool, n)
     }
-}
-
-#[derive(Debug)]
-struct Block {
-    ln_1: LayerNorm,
-    in_proj: Linear,
-    out_proj: Linear,
-    ln_2: LayerNorm,
-    c_fc: Linear,
-    c_proj: Linear,
-    size: Size,
-}
-
-impl Block {
-    fn new(builder: &mut Builder, name: &str, size: Size, scheme: Scheme) -> Self {
-        let width = size.width;
-        let w = width as f64;
-        let scaled = |std: f64| (scheme == Scheme::Scaled).then_some(std);
-        let proj_std = scaled(w.powf(-0.5) * (2.0 * size.layers as f64).powf(-0.5));
-        let ln_1 = builder.layer_norm(&format!("{name}.ln_1"), width);
-        let (weight, shape) = (format!("{name}.attn.in_proj_weight"), [3 * width, width]);
-        let in_proj = Linear {
-            weight: match scaled(w.powf(-0.5)) {
-                Some(std) => builder.normal(&weight, &shape, std),
-                None => builder.uniform(&weight, &shape, (6.0 / (4.0 * w)).sqrt()),
-            },
-            bias: builder.fill(&format!("{name}.attn.in_proj_bias"), &[3 * width], 0.0),
-        };
-        let (weight, shape) = (format!("{name}.attn.out_proj.weight"), [width, width]);
-        let out_proj = Linear {
-            weight: match proj_std {
-                Some(std) => builder.normal(&weight, &shape, std),
-                None => builder.uniform(&weight, &shape, w.powf(-0.5)),
-            },
-            bias: builder.fill(&format!("{name}.attn.out_proj.bias"), &[width], 0.0),
-        };
-        Self {
-            ln_1,
-            in_proj,
-            out_proj,
-            ln_2: builder.layer_norm(&format!("{name}.ln_2"), width),
-            c_fc: builder.linear(&format!("{name}.mlp.c_fc"), size.mlp, width, scaled((2.0 * w).powf(-0.5))),
-            c_proj: builder.linear(&format!("{name}.mlp.c_proj"), width, size.mlp, proj_std),
-            size,
-        }
-    }
-
-    fn forward(&self, x: &Tensor, causal: bool) -> Tensor {
-        let qkv = self.split(&self.in_proj.forward(&self.ln_1.forward(x)), 3);
-        let attended = attention(&qkv[0], &qkv[1], &qkv[2], None, causal);
-        self.mlp(x + self.out_proj.forward(&attended))
-    }
-
-    fn forward_pooled(&self, x: &Tensor, pooled: &Pooled<'_>) -> Tensor {
-        let width = self.size.width;
-        let normed = self.ln_1.forward(x);
-        let part = |x: &Tensor, start: i64, parts: i64| {
-            let weight = self.in_proj.weight.narrow(0, start * width, parts * width);
-            let bias = self.in_proj.bias.narrow(0, start * width, parts * width);
-            self.split(&x.linear(&weight, Some(&bias)), parts)
-        };
-        let query = part(&pooled.pick(&normed), 0, 1);
-        let kv = part(&normed, 1, 2);
-        let mask = match pooled {
-            Pooled::First => None,
-            Pooled::At { mask, .. } => *mask,
-        };
-        let attended = attention(&query[0], &kv[0], &kv[1], mask, false);
-        self.mlp(pooled.pick(x) + self.out_proj.forward(&attended))
-    }
-
-    fn mlp(&self, x: Tensor) -> Tensor {
-        let hidden = self.c_fc.forward(&self.ln_2.forward(&x));
-        let hidden = if self.size.quick_gelu { (&hidden * 1.702).sigmoid() * &hidden } else { hidden.gelu("none") };
-        x + self.c_proj.forward(&hidden)
-    }
-
-    /// `[B, N, parts * W]` to `parts` tensors `[B, H, N, W / H]`.
-    fn split(&self, x: &Tensor, parts: i64) -> Vec<Tensor> {
-        let (heads, head) = (self.size.heads, self.size.width / self.size.heads);
-        let size = x.size();
-        x.view([size[0], size[1], parts, heads, head]).permute([2, 0, 3, 1, 4]).unbind(0)
-    }
-}
-
-/// Attention of `[B, H, N, D]`, returned as `[B, N, H * D]`.
-fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
-    let out = Tensor::scaled_dot_product_attention(q, k, v, mask, 0.0, causal, None, false);
-    out.transpose(1, 2).flatten(2, 3)
 }
