@@ -259,3 +259,41 @@ pub(super) fn modes(
     let weight = |loss: f64| (best - loss).exp() / total;
     kept.into_iter().map(|(loss, theta)| (Theta::new(theta, layout.coordinates()), weight(loss))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::seed::stream;
+    use crate::search::sampler::uniform_cube;
+    use crate::search::space::Space;
+
+    fn example(rows: usize) -> (Layout, Rows, Vec<f64>) {
+        let space = Space::bundled("default").unwrap();
+        let mut draws = stream(3, "fit");
+        let points: Vec<_> = (0..rows).map(|_| space.point_at(&uniform_cube(&space, &mut draws))).collect();
+        let layout = Layout::of(&space);
+        let features = layout.rows(&points);
+        let values =
+            (0..rows).map(|i| features.numbers[i].iter().sum::<f64>().sin() + 0.1 * normal(&mut draws)).collect();
+        (layout, features, values)
+    }
+
+    #[test]
+    fn objective_gradient_agrees_with_differences() {
+        let (layout, rows, values) = example(12);
+        let objective = Objective::new(&layout, &rows, &values, Prior::new(&layout, &rows, -5.0));
+        let mut place = objective.prior.short(&layout);
+        // One coordinate outside of its box, where only the prior has a slope.
+        place[0] = -3.5;
+        let (_, gradient) = objective.evaluate(&place);
+        for k in 0..place.len() {
+            let moved = |by: f64| {
+                let mut to = place.clone();
+                to[k] += by;
+                objective.evaluate(&to).0
+            };
+            let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert!((slope - gradient[k]).abs() < 1e-4 * slope.abs().max(1.0), "{k}: {slope} but {}", gradient[k]);
+        }
+    }
+}
