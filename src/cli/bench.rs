@@ -39,6 +39,72 @@ pub struct Args {
 ///
 /// # Errors
 /// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    if args.subject != "train" {
+        let problem = Problem::new(format!("there is no benchmark {:?}", args.subject)).help("`cliptune bench train`");
+        return Err(Problems::one(ExitCode::Usage, problem));
+    }
+    measure(args)
+}
+
+#[cfg(not(feature = "torch"))]
+fn measure(_args: &Args) -> Result<ExitCode, Problems> {
+    let problem = Problem::new("this binary was built without libtorch").help("build it with the feature `torch`");
+    Err(Problems::one(ExitCode::Unavailable, problem))
+}
+
+#[cfg(feature = "torch")]
+fn measure(args: &Args) -> Result<ExitCode, Problems> {
+    use crate::journal::failure::Failure;
+    use crate::model::ClipConfig;
+    use crate::train::bench::Bench;
+    use crate::train::loss::Loss;
+    use tch::{Device, Kind};
+
+    let mut list = Vec::new();
+    let mut choose = |key: &str, value: &str, among: &[&str]| {
+        let found = among.iter().position(|a| *a == value);
+        if found.is_none() {
+            list.push(Problem::new(format!("--{key} is {value:?}, expected one of: {}", among.join(", "))));
+        }
+        found == Some(0)
+    };
+    let loss = if choose("loss", &args.loss, &["clip", "siglip"]) { Loss::Clip } else { Loss::Siglip };
+    let kind = if choose("precision", &args.precision, &["fp32", "bf16"]) { Kind::Float } else { Kind::BFloat16 };
+    let device = if choose("device", &args.device, &["cpu", "cuda"]) { Device::Cpu } else { Device::Cuda(0) };
+    if args.batch < 1 || args.steps < 1 {
+        list.push(Problem::new("--batch and --steps must be at least 1"));
+    }
+    if !list.is_empty() {
+        return Err(Problems::new(ExitCode::Usage, list));
+    }
+    let failed = |f: Failure| Problems::one(f.kind.exit(), Problem::new(f.message).help(f.kind.help()));
+    if device != Device::Cpu {
+        crate::train::device::load_cuda().map_err(failed)?;
+    }
+    let config = ClipConfig::read(&args.config).map_err(failed)?;
+    let (batch, steps, warmup, threads) = (args.batch, args.steps, args.warmup, args.threads);
+    let bench = Bench { config, batch, steps, warmup, loss, kind, threads, device };
+    let measured = bench.run().map_err(failed)?;
+    let line = serde_json::json!({
+        "peer": "cliptune",
+        "version": env!("CARGO_PKG_VERSION"),
+        "batch": args.batch,
+        "precision": args.precision,
+        "loss": args.loss,
+        "params": measured.params,
+        "step_s_median": measured.step_s_median,
+        "images_per_s": args.batch as f64 / measured.step_s_median,
+        "peak_rss_mb": peak_rss_mb(),
+        "last_loss": measured.last_loss,
+    });
+    super::output::data(&line.to_string());
+    Ok(ExitCode::Ok)
+}
+
+#[cfg(feature = "torch")]
+fn peak_rss_mb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }

@@ -144,5 +144,5 @@ mod tests {
         assert!(decayed.contains(&"token_embedding.weight") && !decayed.contains(&"logit_scale"));
     }
 
-    const OPEN_CLIP_COUNT: i64 = 7_778_305;
+    const OPEN_CLIP_COUNT: i64 = 7_781_761;
 }

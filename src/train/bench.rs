@@ -1,0 +1,98 @@
+//! Steady-state training throughput on synthetic batches: the twin of the peers' step benchmarks.
+
+use std::time::Instant;
+
+use tch::{Device, Kind, Tensor};
+
+use super::loss::Loss;
+use super::optim::{AdamW, Settings, groups};
+use super::step::{Side, step};
+use crate::journal::failure::Failure;
+use crate::model::clip::failed;
+use crate::model::{Clip, ClipConfig};
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    /// The architecture.
+    pub config: ClipConfig,
+    /// Pairs of a step.
+    pub batch: i64,
+    /// Steps that are measured.
+    pub steps: usize,
+    /// Steps before that.
+    pub warmup: usize,
+    /// The loss.
+    pub loss: Loss,
+    /// Kind of the matrix products' operands.
+    pub kind: Kind,
+    /// Threads of libtorch.
+    pub threads: usize,
+    /// Where.
+    pub device: Device,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    /// Values of all parameters.
+    pub params: i64,
+    /// Median seconds of a step.
+    pub step_s_median: f64,
+    /// Loss of the last step.
+    pub last_loss: f64,
+}
+
+impl Bench {
+    /// Runs the steps.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn run(&self) -> Result<Measured, Failure> {
+        super::keep_freed_memory();
+        tch::set_num_threads(self.threads.max(1) as i32);
+        let mut config = self.config.clone();
+        let (scale, bias) = self.loss.initial_logits();
+        config.init_logit_scale = Some(scale);
+        config.init_logit_bias = bias;
+        let mut model = Clip::new(&config, self.device, 0)?;
+        model.set_matmul_kind(self.kind);
+        let settings = Settings { betas: [0.9, 0.95], eps: 1e-6, weight_decay: 1e-4, clip_norm: None };
+        let mut optimizer = AdamW::new(groups(&model), settings)?;
+        tch::manual_seed(0);
+        let (images, tokens) = self.batch(&config).map_err(failed)?;
+        let sides = (Side::Input(images), Side::Input(tokens));
+        let mut seconds = Vec::with_capacity(self.steps);
+        let mut last = f64::NAN;
+        for i in 0..self.warmup + self.steps {
+            let start = Instant::now();
+            let loss = step(&model, &mut optimizer, self.loss, (&sides.0, &sides.1), |_| 1e-4)?;
+            if let Device::Cuda(index) = self.device {
+                tch::Cuda::synchronize(index as i64);
+            }
+            if i >= self.warmup {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+            last = loss.f_double_value(&[]).map_err(failed)?;
+        }
+        seconds.sort_by(f64::total_cmp);
+        let middle = seconds.len() / 2;
+        let median = match seconds.len() {
+            0 => f64::NAN,
+            n if n % 2 == 1 => seconds[middle],
+            _ => (seconds[middle - 1] + seconds[middle]) / 2.0,
+        };
+        let params = model.named().map(|(p, _)| p.count()).sum();
+        Ok(Measured { params, step_s_median: median, last_loss: last })
+    }
+
+    fn batch(&self, config: &ClipConfig) -> Result<(Tensor, Tensor), tch::TchError> {
+        let (side, context) = (config.vision_cfg.image_size, config.text_cfg.context_length);
+        let vocabulary = config.text_cfg.vocab_size;
+        let images = Tensor::f_randn([self.batch, 3, side, side].as_slice(), (Kind::Float, Device::Cpu))?;
+        let tokens =
+            Tensor::f_randint_low(1, vocabulary - 1, [self.batch, context].as_slice(), (Kind::Int64, Device::Cpu))?;
+        let _ = tokens.f_select(1, context - 1)?.f_fill_(vocabulary - 1)?;
+        Ok((images.f_to_device(self.device)?, tokens.f_to_device(self.device)?))
+    }
+}

@@ -1,0 +1,112 @@
+//! The Rust side of `shim.cpp`: the only foreign calls of the trainer.
+//!
+//! Invariant: tensors that are handed over are borrowed for the call alone.
+
+use std::ffi::{CStr, c_char};
+
+use tch::Tensor;
+
+use crate::journal::failure::{Failure, FailureKind};
+
+type Ptr = *const std::ffi::c_void;
+
+unsafe extern "C" {
+    fn ct_free(message: *mut c_char);
+    fn ct_fused_adamw(
+        parameters: *const Ptr,
+        first: *const Ptr,
+        second: *const Ptr,
+        steps: *const Ptr,
+        n: i64,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        decay: f64,
+        eps: f64,
+        grad_scale: Ptr,
+    ) -> *mut c_char;
+    fn ct_grad_norm(parameters: *const Ptr, n: i64, out: *mut *mut std::ffi::c_void) -> *mut c_char;
+    fn ct_zero_grad(parameters: *const Ptr, n: i64) -> *mut c_char;
+    fn ct_keep_freed_memory();
+}
+
+/// Coefficients of a step of AdamW.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub lr: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub decay: f64,
+    pub eps: f64,
+}
+
+fn pointers(tensors: &[Tensor]) -> Vec<Ptr> {
+    tensors.iter().map(|t| t.as_ptr().cast()).collect()
+}
+
+fn checked(message: *mut c_char) -> Result<(), Failure> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the shim returns a NUL-terminated string that nothing else holds.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    // SAFETY: as above; it came from strdup.
+    unsafe { ct_free(message) };
+    let first = text.lines().next().unwrap_or_default();
+    let kind = if text.contains("out of memory") || text.contains("can't allocate memory") {
+        FailureKind::OutOfMemory
+    } else {
+        FailureKind::Unknown
+    };
+    Err(Failure::new(kind, format!("libtorch: {first}")))
+}
+
+/// One step over the parameters that have a gradient; counts their steps. Gradients are divided by `grad_scale`.
+pub(super) fn fused_adamw(
+    [parameters, first, second, steps]: [&[Tensor]; 4],
+    step: Step,
+    grad_scale: Option<&Tensor>,
+) -> Result<(), Failure> {
+    let (p, m, v, s) = (pointers(parameters), pointers(first), pointers(second), pointers(steps));
+    debug_assert!(p.len() == m.len() && p.len() == v.len() && p.len() == s.len());
+    let scale = grad_scale.map_or(std::ptr::null(), |t| t.as_ptr().cast());
+    // SAFETY: four lists of the same length of live tensors.
+    checked(unsafe {
+        ct_fused_adamw(
+            p.as_ptr(),
+            m.as_ptr(),
+            v.as_ptr(),
+            s.as_ptr(),
+            p.len() as i64,
+            step.lr,
+            step.beta1,
+            step.beta2,
+            step.decay,
+            step.eps,
+            scale,
+        )
+    })
+}
+
+/// The 2-norm of all gradients together, a scalar on their device.
+pub(super) fn grad_norm(parameters: &[Tensor]) -> Result<Tensor, Failure> {
+    let p = pointers(parameters);
+    let mut out = std::ptr::null_mut();
+    // SAFETY: a list of live tensors; the result is a new tensor that we own.
+    checked(unsafe { ct_grad_norm(p.as_ptr(), p.len() as i64, &raw mut out) })?;
+    // SAFETY: the shim allocated it with `new at::Tensor`, which is what tch frees.
+    Ok(unsafe { Tensor::from_ptr(out.cast()) })
+}
+
+/// Drops the gradients.
+pub(super) fn zero_grad(parameters: &[Tensor]) -> Result<(), Failure> {
+    let p = pointers(parameters);
+    // SAFETY: a list of live tensors.
+    checked(unsafe { ct_zero_grad(p.as_ptr(), p.len() as i64) })
+}
+
+/// Lets the process keep freed activations for the next step.
+pub fn keep_freed_memory() {
+    // SAFETY: only sets parameters of the allocator.
+    unsafe { ct_keep_freed_memory() };
+}
