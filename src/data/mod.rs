@@ -7,6 +7,7 @@ pub mod batches;
 pub mod cache;
 pub mod captions;
 pub mod color;
+pub mod inspect;
 pub mod list;
 pub mod loader;
 pub mod pair_set;

@@ -191,7 +191,7 @@ impl Unpacking<'_> {
     }
 
     fn parent(&mut self, name: &Path) -> Result<(), Failure> {
-        name.parent().map_or(Ok(()), |folder| self.folder(&folder.to_path_buf()))
+        name.parent().map_or(Ok(()), |folder| self.folder(folder))
     }
 
     fn file(&mut self, name: &Path, size: u64, content: &mut impl Read, count: u64) -> Result<(), Failure> {

@@ -25,6 +25,23 @@ pub struct NotAnImage(pub String);
 /// # Errors
 /// When the file cannot be read, is not an image, is cut short, or is larger than the limits.
 pub fn decode(path: &Path) -> Result<Rgb, NotAnImage> {
+    let image = open(path)?.decode().map_err(|e| NotAnImage(format!("cannot be decoded: {e}")))?.into_rgb8();
+    let (width, height) = image.dimensions();
+    if width == 0 || height == 0 {
+        return Err(NotAnImage("has no pixels".to_owned()));
+    }
+    Ok(Rgb { width, height, pixels: image.into_raw() })
+}
+
+/// Width and height of an image file, from its header alone.
+///
+/// # Errors
+/// When the file cannot be read or its header is not that of an image.
+pub fn size(path: &Path) -> Result<(u32, u32), NotAnImage> {
+    open(path)?.into_dimensions().map_err(|e| NotAnImage(format!("cannot be decoded: {e}")))
+}
+
+fn open(path: &Path) -> Result<ImageReader<BufReader<File>>, NotAnImage> {
     let file = File::open(path).map_err(|e| NotAnImage(format!("cannot be read: {e}")))?;
     if file.metadata().is_ok_and(|m| m.len() == 0) {
         return Err(NotAnImage("is empty".to_owned()));
@@ -40,10 +57,5 @@ pub fn decode(path: &Path) -> Result<Rgb, NotAnImage> {
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
-    let image = reader.decode().map_err(|e| NotAnImage(format!("cannot be decoded: {e}")))?.into_rgb8();
-    let (width, height) = image.dimensions();
-    if width == 0 || height == 0 {
-        return Err(NotAnImage("has no pixels".to_owned()));
-    }
-    Ok(Rgb { width, height, pixels: image.into_raw() })
+    Ok(reader)
 }

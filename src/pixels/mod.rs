@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Mean of the pixels of CLIP's training set, by channel.
 pub const OPENAI_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 /// Standard deviation of the pixels of CLIP's training set, by channel.
-pub const OPENAI_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+pub const OPENAI_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// An 8-bit RGB image, rows from the top, channels interleaved.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Resampling that equals Pillow's `Image.resize` byte for byte, and the crops around it.
 //!
 //! Invariant: two passes in fixed point, each rounded and clipped to 8 bits, in the order of Pillow 13 (older versions
-//! always start horizontally: a difference of single levels for images that shrink mostly in height). Vector code in other
-//! libraries uses 16-bit weights and differs by one level; a model served from Python would then see other pixels.
+//! always start horizontally: a difference of single levels for images that shrink mostly in height). The crate
+//! `fast_image_resize` was measured against this: up to 1 level apart for bilinear, up to 22 for bicubic on noise. A model
+//! that is served from Python would then see other pixels than it was trained on.
 
 use super::{Filter, Rgb};
 
