@@ -13,12 +13,11 @@ pub mod loader;
 pub mod pair_set;
 pub mod problem;
 pub mod scan;
-pub mod source;
 
+pub use crate::spec::sections::DataSource;
 pub use augment::Augmentation;
 pub use batches::batches;
 pub use loader::{Batch, Loader, Pixels};
 pub use pair_set::{OpenOptions, PairSet};
-pub use source::DataSource;
 
 pub use crate::pixels::{Filter, ImageTransform, ResizeMode};

@@ -14,10 +14,10 @@ use super::cache::{Rows, Shape, Sink};
 use super::captions;
 use super::problem::{self, DataProblem};
 use super::scan::{Pair, Scan, fingerprint};
-use super::source::DataSource;
 use crate::base::files::{self, with_path};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::pixels::{ImageTransform, Normalize, decode};
+use crate::spec::sections::DataSource;
 use crate::text::Tokenizer;
 
 /// How a data set is opened.

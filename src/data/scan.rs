@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::list;
 use super::problem::DataProblem;
-use super::source::DataSource;
 use crate::base::files::hex;
 use crate::fetch::folder::Folder;
 use crate::journal::failure::{Failure, FailureKind};
+use crate::spec::sections::DataSource;
 
 /// Extensions that make a file of a folder an image.
 pub const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];

@@ -29,6 +29,8 @@ fn good_pairs(dir: &Path, n: usize) -> DataSource {
         image_list_file: None,
         caption_dir: Some(dir.join("captions")),
         caption_file_suffix: ".txt".to_owned(),
+        train_pairs_file: None,
+        attribute_pairs_file: None,
     }
 }
 
@@ -446,4 +448,74 @@ proptest! {
             prop_assert!(name.components().all(|c| matches!(c, std::path::Component::Normal(_))));
         }
     }
+}
+
+/// Runs `cliptune data VERB` on a spec with one training source; the data also serve for validation.
+fn data_command(verb: &str, source: &DataSource, dir: &Path, more: &[&str]) -> (i32, String, String) {
+    let caption_dir = source.caption_dir.as_ref().unwrap();
+    let item =
+        format!("[{{image_dir: \"{}\", caption_dir: \"{}\"}}]", source.image_dir.display(), caption_dir.display());
+    let spec = dir.join("spec.yaml");
+    let text = format!(
+        "results_dir: {}\ndataset:\n  train:\n    datasets: {item}\n    batch_size: 2\n  val:\n    datasets: {item}\n    batch_size: 2\n",
+        dir.join("results").display()
+    );
+    fs::write(&spec, text).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cliptune"))
+        .args(["data", verb])
+        .arg(&spec)
+        .args(more)
+        .env("TMPDIR", dir.join("tmp"))
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn data_check_names_every_problem_and_exits_with_3() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = good_pairs(dir.path(), 30);
+    for i in 0..25 {
+        fs::write(dir.path().join(format!("captions/{i}.txt")), "").unwrap();
+    }
+    let (code, out, err) = data_command("check", &source, dir.path(), &[]);
+    assert_eq!(code, 3, "{err}");
+    assert!(out.is_empty());
+    assert_eq!(err.matches("the caption is empty").count(), 50, "25 for train, 25 for val: {err}");
+    assert!(err.contains("error: train: ") && err.contains("error: val: "), "{err}");
+}
+
+#[test]
+fn data_check_of_a_hostile_archive_exits_with_3_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut source = good_pairs(dir.path(), 2);
+    fs::create_dir(dir.path().join("tmp")).unwrap();
+    source.image_dir = dir.path().join("images.tar");
+    fs::write(&source.image_dir, finished(&[file("ok.png"), file("../../evil.png")])).unwrap();
+    let (code, _, err) = data_command("check", &source, dir.path(), &[]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("entry \"../../evil.png\" leaves the archive through `..`"), "{err}");
+    assert!(files_below(&dir.path().join("tmp")).is_empty());
+    assert!(!dir.path().join("results").exists());
+}
+
+#[test]
+fn data_check_and_inspect_of_good_data_exit_with_0() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = good_pairs(dir.path(), 4);
+    fs::write(dir.path().join("captions/3.txt"), "number 2").unwrap();
+    let (code, out, err) = data_command("check", &source, dir.path(), &[]);
+    assert_eq!((code, out.as_str()), (0, "train: 4 pairs, all readable\nval: 4 pairs, all readable\n"), "{err}");
+    let (code, out, err) = data_command("inspect", &source, dir.path(), &["--json"]);
+    assert_eq!(code, 0, "{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let train = &report["splits"]["train"];
+    assert_eq!((train["pairs"].as_u64(), train["distinct_captions"].as_u64()), (Some(4), Some(3)));
+    assert_eq!(train["repeated_captions"], 2);
+    assert_eq!(train["width"]["median"], 8);
+    assert_eq!(train["tokens"]["max"], 4, "start, `number`, a digit, end");
+    let (_, out, _) = data_command("inspect", &source, dir.path(), &[]);
+    assert!(out.contains("\"number 2\" is the caption of 2 images"), "{out}");
+    assert_eq!(data_command("chekc", &source, dir.path(), &[]).0, 2);
 }

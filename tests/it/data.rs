@@ -114,6 +114,8 @@ fn make_pairs(dir: &Path, n: usize) -> DataSource {
         image_list_file: None,
         caption_dir: Some(dir.join("captions")),
         caption_file_suffix: ".txt".to_owned(),
+        train_pairs_file: None,
+        attribute_pairs_file: None,
     }
 }
 
@@ -293,6 +295,8 @@ fn demo(split: &str) -> DataSource {
         image_list_file: Some(dir.join("image_list.txt")),
         caption_dir: Some(dir.join("captions.tar.gz")),
         caption_file_suffix: ".txt".to_owned(),
+        train_pairs_file: None,
+        attribute_pairs_file: None,
     }
 }
 
