@@ -1,7 +1,11 @@
 //! `cliptune logs`.
 
+use std::io::{Read, Seek, SeekFrom};
+
+use super::{output, study};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
+use crate::state::reader::StateReader;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -20,7 +24,35 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+/// When the folder holds no study, the study has no such trial, or the trial was never started.
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    let (dir, state) = study::open(&args.study)?;
+    study::trial(&state, args.trial)?;
+    let path = dir.trial(args.trial).console();
+    let failed = |e: std::io::Error| {
+        Problems::one(
+            ExitCode::NotFound,
+            Problem::new(format!("{}: {e}", path.display())).help("the trial has not been started yet"),
+        )
+    };
+    let mut file = std::fs::File::open(&path).map_err(failed)?;
+    let mut reader = StateReader::new(dir.clone());
+    loop {
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(failed)?;
+        if !text.is_empty() {
+            output::data(String::from_utf8_lossy(&text).trim_end_matches('\n'));
+        }
+        let _ = reader.poll();
+        let over = reader.state().trials.get(&args.trial).is_none_or(|t| t.state.is_final());
+        if !args.follow || over {
+            return Ok(ExitCode::Ok);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(250));
+        // A worker that is started again truncates the file.
+        let length = file.metadata().map_err(failed)?.len();
+        if file.stream_position().is_ok_and(|at| at > length) {
+            file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        }
+    }
 }

@@ -25,6 +25,7 @@ pub mod space;
 pub mod spec;
 pub mod status;
 pub mod stop;
+mod study;
 pub mod train;
 pub mod trials;
 pub mod tui;

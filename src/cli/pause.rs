@@ -1,7 +1,9 @@
 //! `cliptune pause`.
 
-use crate::base::diagnostic::{Problem, Problems};
+use super::study;
+use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
+use crate::journal::spool::Command;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -17,7 +19,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+/// When there is no such study or trial, or no controller to carry the command out.
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    study::send(&args.study, args.trial, &args.trial.map_or(Command::Pause, |trial| Command::PauseTrial { trial }))
 }

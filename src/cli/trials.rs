@@ -1,7 +1,11 @@
 //! `cliptune trials`.
 
-use crate::base::diagnostic::{Problem, Problems};
+use super::{output, study};
+use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
+use crate::base::time::Timestamp;
+use crate::report::leaderboard;
+use crate::state::snapshot;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -17,7 +21,14 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+/// When the folder holds no study, or its journals cannot be read.
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    let (dir, state) = study::open(&args.study)?;
+    let now = Timestamp::now();
+    if args.json {
+        output::json(&snapshot::trials(&dir, &state, now));
+    } else {
+        output::data(&leaderboard::text(&state, now));
+    }
+    Ok(ExitCode::Ok)
 }

@@ -1,0 +1,80 @@
+//! What the commands about a study share: opening it, naming a trial, sending a command to its controller.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::output;
+use crate::base::diagnostic::{Problem, Problems};
+use crate::base::exit::ExitCode;
+use crate::base::ids::TrialId;
+use crate::base::units;
+use crate::journal::event::StudyEvent;
+use crate::journal::layout::StudyDir;
+use crate::journal::spool::{self, Command};
+use crate::journal::tail::Tail;
+use crate::state::reader;
+use crate::state::snapshot;
+use crate::state::study::StudyState;
+use crate::state::trial::TrialState;
+
+/// How long a controller may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The study in a folder, as its journals tell.
+pub(super) fn open(path: &Path) -> Result<(StudyDir, StudyState), Problems> {
+    let dir = StudyDir::new(path);
+    if !dir.exists() {
+        let problem = Problem::new(format!("there is no study in {}", path.display()));
+        return Err(Problems::one(ExitCode::NotFound, problem.help("give the results_dir of a `cliptune train`")));
+    }
+    let state = reader::load(&dir).map_err(|e| Problems::one(ExitCode::Unexpected, Problem::new(e.to_string())))?;
+    Ok((dir, state))
+}
+
+/// A trial of the study.
+pub(super) fn trial(state: &StudyState, id: TrialId) -> Result<&TrialState, Problems> {
+    state.trials.get(&id).ok_or_else(|| {
+        let has = units::plural(state.trials.len(), "trial");
+        Problems::one(
+            ExitCode::NotFound,
+            Problem::new(format!("there is no trial {id}")).help(format!("the study has {has}")),
+        )
+    })
+}
+
+/// Drops a command into the study's spool and waits for the controller's answer.
+pub(super) fn send(path: &Path, about: Option<TrialId>, command: &Command) -> Result<ExitCode, Problems> {
+    let (dir, state) = open(path)?;
+    if let Some(id) = about {
+        trial(&state, id)?;
+    }
+    if !snapshot::controller_is_up(&dir) {
+        let problem = Problem::new(format!("no controller runs the study in {}", path.display()));
+        return Err(Problems::one(
+            ExitCode::NotFound,
+            problem.help("`cliptune train … --resume` continues it; then send the command again"),
+        ));
+    }
+    let failed = |e: std::io::Error| Problems::one(ExitCode::Unexpected, Problem::new(e.to_string()));
+    let mut journal = Tail::new(dir.journal());
+    journal.read::<StudyEvent>().map_err(failed)?;
+    let sent = spool::drop_command(&dir.commands(), command).map_err(failed)?;
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        for line in journal.read::<StudyEvent>().map_err(failed)? {
+            match line.event {
+                StudyEvent::CommandAccepted { id, command } if id == sent => {
+                    output::note(&format!("accepted: {command}"));
+                    return Ok(ExitCode::Ok);
+                }
+                StudyEvent::CommandRejected { id, why } if id == sent => {
+                    return Err(Problems::one(ExitCode::Usage, Problem::new(why)));
+                }
+                _ => {}
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    output::note("sent; the controller has not answered yet");
+    Ok(ExitCode::Ok)
+}
