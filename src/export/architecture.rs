@@ -1,5 +1,6 @@
 //! What the graph builder needs to know of a model, taken from its configuration and checked for what can be exported.
 
+use crate::model::ClipConfig;
 use crate::onnx::ops::Activation;
 
 /// A transformer.
@@ -59,4 +60,38 @@ pub struct Architecture {
     pub text_pool: Pool,
     /// Whether a text token sees only those before it.
     pub causal: bool,
+}
+
+impl From<&ClipConfig> for Architecture {
+    fn from(config: &ClipConfig) -> Self {
+        let (vision, text) = (&config.vision_cfg, &config.text_cfg);
+        let hidden = |width: i64, ratio: f64| (width as f64 * ratio) as i64;
+        Self {
+            embed_dim: config.embed_dim,
+            image_size: vision.image_size,
+            patch_size: vision.patch_size,
+            vision: Tower {
+                width: vision.width,
+                heads: vision.width / vision.head_width.max(1),
+                layers: vision.layers,
+                mlp_width: hidden(vision.width, vision.mlp_ratio),
+            },
+            text: Tower {
+                width: text.width,
+                heads: text.heads,
+                layers: text.layers,
+                mlp_width: hidden(text.width, text.mlp_ratio),
+            },
+            context_length: text.context_length,
+            vocab_size: text.vocab_size,
+            activation: if config.quick_gelu { Activation::QuickGelu } else { Activation::Gelu },
+            epsilon: 1e-5,
+            ln_pre: !vision.no_ln_pre,
+            // The configuration admits nothing but these.
+            vision_pool: Pool::First,
+            norm_after_pool: false,
+            text_pool: Pool::End,
+            causal: !text.no_causal_mask,
+        }
+    }
 }

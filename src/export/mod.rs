@@ -3,5 +3,6 @@
 pub mod architecture;
 pub mod graph;
 pub mod parity;
+pub mod reference;
 pub mod run;
 pub mod weights;

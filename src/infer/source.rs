@@ -1,0 +1,141 @@
+//! Opens whatever a spec names as the thing to measure or to embed with: a checkpoint folder, a weights file, exported
+//! graphs. Images and texts are prepared in the way that belongs to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tch::Device;
+
+use super::onnx::OnnxEmbedder;
+use crate::data::{DataSource, Filter, ImageTransform, ResizeMode};
+use crate::eval::embedder::Embedder;
+use crate::journal::failure::{Failure, FailureKind};
+use crate::model::{Clip, ClipConfig, config, weights};
+use crate::onnx::external;
+use crate::spec::sections;
+use crate::text::Tokenizer;
+
+/// A checkpoint on disk.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The weights.
+    pub weights: PathBuf,
+    /// The architecture.
+    pub config: ClipConfig,
+}
+
+impl Checkpoint {
+    /// The checkpoint at `path`: a folder, or a weights file whose architecture lies beside it or is `model_type`.
+    ///
+    /// # Errors
+    /// When there is none ([`FailureKind::BadCheckpoint`]) or its architecture is unknown.
+    pub fn find(path: &Path, model_type: &str) -> Result<Self, Failure> {
+        let weights = if path.is_dir() { path.join(weights::FILE) } else { path.to_owned() };
+        if !weights.is_file() {
+            let why = format!("there is no checkpoint {}", weights.display());
+            return Err(Failure::new(FailureKind::BadCheckpoint, why));
+        }
+        let beside = weights.with_file_name(config::FILE);
+        let config = if beside.is_file() { ClipConfig::read(&beside)? } else { ClipConfig::resolve(model_type)? };
+        Ok(Self { weights, config })
+    }
+
+    /// Loads it.
+    ///
+    /// # Errors
+    /// When the weights do not fit, with every difference.
+    pub fn load(&self, device: Device) -> Result<Clip, Failure> {
+        let model = Clip::new(&self.config, device, 0)?;
+        model.load(&self.weights)?;
+        Ok(model)
+    }
+}
+
+/// An opened model.
+pub struct Source {
+    /// It embeds.
+    pub embedder: Box<dyn Embedder>,
+    /// How images are prepared.
+    pub transform: ImageTransform,
+    /// How texts are prepared.
+    pub tokenizer: Arc<Tokenizer>,
+    /// What it is, in words.
+    pub kind: &'static str,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("kind", &self.kind).field("transform", &self.transform).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// Opens `path`.
+    ///
+    /// # Errors
+    /// When it is neither a checkpoint nor a graph, or cannot be loaded.
+    pub fn open(path: &Path, model: &sections::ModelSection, device: Device, threads: usize) -> Result<Self, Failure> {
+        let graph = path.extension().is_some_and(|e| e == "onnx") || external::tower_file(path, "vision").is_file();
+        let (embedder, config, kind): (Box<dyn Embedder>, ClipConfig, _) = if graph {
+            let embedder = OnnxEmbedder::open(path, threads)?;
+            let config = match embedder.metadata("cliptune.model_config") {
+                Some(text) => ClipConfig::parse(text, &path.display().to_string())?,
+                None => ClipConfig::resolve(&model.kind)?,
+            };
+            (Box::new(embedder), config, "ONNX graph")
+        } else {
+            let checkpoint = Checkpoint::find(path, &model.kind)?;
+            (Box::new(checkpoint.load(device)?), checkpoint.config, "checkpoint")
+        };
+        Ok(Self { embedder, transform: transform(&config), tokenizer: tokenizer(&config, model.canonicalize_text), kind })
+    }
+}
+
+/// The evaluation transform of a model; OpenAI's where its configuration says nothing.
+pub fn transform(config: &ClipConfig) -> ImageTransform {
+    let mut transform = ImageTransform::clip(u32::try_from(config.vision_cfg.image_size).unwrap_or(0));
+    if let Some(preprocess) = &config.preprocess_cfg {
+        transform.mean = preprocess.mean.unwrap_or(transform.mean);
+        transform.std = preprocess.std.unwrap_or(transform.std);
+        if preprocess.interpolation.as_deref() == Some("bilinear") {
+            transform.filter = Filter::Bilinear;
+        }
+        if preprocess.resize_mode.as_deref() == Some("squash") {
+            transform.mode = ResizeMode::Squash;
+        }
+    }
+    transform
+}
+
+/// The tokenizer of a model.
+pub fn tokenizer(config: &ClipConfig, canonicalize: bool) -> Arc<Tokenizer> {
+    let length = usize::try_from(config.text_cfg.context_length).unwrap_or(2);
+    Arc::new(Tokenizer::clip_bpe(length).canonicalized(canonicalize))
+}
+
+/// The tokenizer, described for consumers of a graph.
+pub fn describe_tokenizer(config: &ClipConfig, canonicalize: bool) -> Value {
+    json!({
+        "kind": "clip_bpe",
+        "context_length": config.text_cfg.context_length,
+        "vocab_size": config.text_cfg.vocab_size,
+        "start_id": 49406,
+        "end_id": 49407,
+        "pad_id": 0,
+        "lower_case": true,
+        "canonicalize_text": canonicalize,
+        "attention_mask": "accepted and ignored",
+    })
+}
+
+/// The sources of a spec, as the data sets take them.
+pub fn data_sources(sources: &[sections::DataSource]) -> Vec<DataSource> {
+    let convert = |s: &sections::DataSource| DataSource {
+        image_dir: s.image_dir.clone(),
+        image_list_file: s.image_list_file.clone(),
+        caption_dir: s.caption_dir.clone(),
+        caption_file_suffix: s.caption_file_suffix.clone(),
+    };
+    sources.iter().map(convert).collect()
+}

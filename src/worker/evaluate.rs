@@ -1,0 +1,115 @@
+//! The `evaluate` action: retrieval metrics of a checkpoint or of exported graphs, as an event and as `results.json`.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use super::artifact;
+use crate::base::files;
+use crate::data::{OpenOptions, PairSet};
+use crate::eval::embedder::embed_pairs;
+use crate::eval::retrieval::{self, Truth};
+use crate::infer::source::{Source, data_sources};
+use crate::journal::event::{JobEvent, Outcome};
+use crate::journal::failure::{Failure, FailureKind};
+use crate::journal::job::Job;
+use crate::journal::layout::JobDir;
+use crate::journal::writer::Writer;
+use crate::spec::Spec;
+use crate::spec::sections::GroundTruth;
+
+/// Runs the action.
+///
+/// # Errors
+/// Whatever keeps it from measuring.
+pub fn run(
+    job: &Job,
+    dir: &JobDir,
+    spec: &Spec,
+    events: &mut Writer<JobEvent>,
+    stop: &AtomicBool,
+) -> Result<Outcome, Failure> {
+    let section = &spec.evaluate;
+    let path = checkpoint("evaluate", section.checkpoint.as_deref(), section.trt_engine.as_deref(), &spec.model.kind)?;
+    let mut source = Source::open(path, &spec.model, artifact::device(job), job.threads)?;
+    let sources = if section.datasets.is_empty() { &spec.dataset.val.datasets } else { &section.datasets };
+    if sources.is_empty() {
+        let why = "there is nothing to measure on: dataset.val.datasets is empty";
+        return Err(Failure::new(FailureKind::SpecInvalid, why));
+    }
+    let mut options = OpenOptions::new("val", source.transform, source.tokenizer.clone(), &job.cache);
+    options.threads = job.threads;
+    let pairs = PairSet::open(&data_sources(sources), &options)?;
+    let ready = JobEvent::DataReady {
+        split: "val".into(),
+        pairs: pairs.len(),
+        seconds: pairs.build_seconds(),
+        cached: pairs.from_cache(),
+    };
+    artifact::append(events, ready)?;
+    let start = Instant::now();
+    let batch = usize::try_from(section.batch_size).unwrap_or(16);
+    let stopped = || Failure::new(FailureKind::Unknown, "stopped");
+    let embedded = embed_pairs(source.embedder.as_mut(), pairs.len(), batch, |indices| {
+        if stop.load(Ordering::Relaxed) {
+            return Err(stopped());
+        }
+        Ok((pairs.images(indices), pairs.tokens(indices)))
+    });
+    if stop.load(Ordering::Relaxed) {
+        return Ok(Outcome::Stopped { why: "asked to stop; nothing was written".into() });
+    }
+    let (images, texts) = embedded?;
+    let grouped = GroundTruth::CaptionGroups;
+    let truth = if section.ground_truth == grouped || spec.dataset.val.ground_truth == grouped {
+        Truth::Groups(pairs.caption_groups())
+    } else {
+        Truth::Paired
+    };
+    let metrics = retrieval::evaluate(&images, &texts, &truth)?.metrics("val");
+    let seconds = start.elapsed().as_secs_f64();
+    let plain: Map<String, Value> =
+        metrics.iter().map(|(k, v)| (k.trim_start_matches("val/").to_owned(), json!(v))).collect();
+    let results = json!({
+        "version": 1,
+        "model": path,
+        "kind": source.kind,
+        "ground_truth": if truth == Truth::Paired { "paired" } else { "caption_groups" },
+        "num_images": pairs.len(),
+        "num_texts": pairs.len(),
+        "seconds": seconds,
+        "metrics": plain,
+    });
+    artifact::append(events, JobEvent::Validated { epoch: 0, step: 0, metrics, seconds })?;
+    let file = dir.path().join("results.json");
+    files::atomic_write(&file, format!("{results:#}\n").as_bytes())?;
+    artifact::announce(events, "results", &file)?;
+    Ok(Outcome::Completed)
+}
+
+/// The model that `<action>.checkpoint` names.
+///
+/// # Errors
+/// When an engine is named, which needs a GPU, or nothing is.
+pub(super) fn checkpoint<'a>(
+    action: &str,
+    checkpoint: Option<&'a Path>,
+    engine: Option<&Path>,
+    model_type: &str,
+) -> Result<&'a Path, Failure> {
+    if let Some(engine) = engine {
+        let why = format!(
+            "{action}.trt_engine is {}: running an engine needs an NVIDIA GPU, which this version does not use; set {action}.checkpoint to the ONNX file that the engine was built of (it is the same graph)",
+            engine.display()
+        );
+        return Err(Failure::new(FailureKind::Unavailable, why));
+    }
+    checkpoint.ok_or_else(|| {
+        let why = format!(
+            "{action}.checkpoint is not set: {model_type} comes without pretrained weights, so random ones would be used; give a checkpoint folder, a .safetensors file or an .onnx file, or name a study with --parent"
+        );
+        Failure::new(FailureKind::SpecInvalid, why)
+    })
+}
