@@ -1,7 +1,9 @@
 //! `cliptune export`.
 
-use crate::base::diagnostic::{Problem, Problems};
+use super::action::{self, Common};
+use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
+use crate::journal::job::Action;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,12 @@ pub struct Args {
 ///
 /// # Errors
 /// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    let common = Common {
+        spec: args.spec.as_deref(),
+        parent: args.parent.as_deref(),
+        results_dir: args.results_dir.as_deref(),
+        overrides: &args.overrides,
+    };
+    action::run(Action::Export, common)
 }

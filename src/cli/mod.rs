@@ -1,5 +1,6 @@
 //! Floor 7: the command line. One file a command; this file has the command tree and the way out.
 
+mod action;
 pub mod bench;
 pub mod compare;
 pub mod completions;

@@ -88,7 +88,12 @@ impl Source {
             let checkpoint = Checkpoint::find(path, &model.kind)?;
             (Box::new(checkpoint.load(device)?), checkpoint.config, "checkpoint")
         };
-        Ok(Self { embedder, transform: transform(&config), tokenizer: tokenizer(&config, model.canonicalize_text), kind })
+        Ok(Self {
+            embedder,
+            transform: transform(&config),
+            tokenizer: tokenizer(&config, model.canonicalize_text),
+            kind,
+        })
     }
 }
 

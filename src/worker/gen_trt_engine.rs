@@ -29,14 +29,19 @@ pub fn run(
     let rt = &section.tensorrt;
     let invalid = |why: String| Failure::new(FailureKind::SpecInvalid, why);
     let Some(onnx_file) = section.onnx_file.as_deref() else {
-        return Err(invalid("gen_trt_engine.onnx_file is not set; name a graph, or an export or a study with --parent".into()));
+        return Err(invalid(
+            "gen_trt_engine.onnx_file is not set; name a graph, or an export or a study with --parent".into(),
+        ));
     };
     if !rt.layers_precision.is_empty() {
         let why = "gen_trt_engine.tensorrt.layers_precision: TensorRT-RTX takes the precision of each layer from the graph; leave the list empty";
         return Err(invalid(why.into()));
     }
     if section.timing_cache.is_some() {
-        artifact::note(events, "gen_trt_engine.timing_cache is not used: TensorRT-RTX chooses kernels when the engine is loaded")?;
+        artifact::note(
+            events,
+            "gen_trt_engine.timing_cache is not used: TensorRT-RTX chooses kernels when the engine is loaded",
+        )?;
     }
     let targets: Result<Vec<Target>, String> =
         spec.automl.promote_target_compute.iter().map(|name| Target::from_name(name)).collect();

@@ -1,0 +1,162 @@
+//! What evaluate, inference, export and gen_trt_engine have in common: the spec is resolved, the job's folder is written,
+//! the job runs in this process, and what it made is printed.
+
+use std::path::Path;
+
+use super::{output, parent};
+use crate::base::diagnostic::{Problem, Problems};
+use crate::base::exit::ExitCode;
+use crate::base::files;
+use crate::journal::event::{Direction, JobEvent, Line, Outcome};
+use crate::journal::failure::Failure;
+use crate::journal::job::{Action, Job};
+use crate::journal::layout::JobDir;
+use crate::spec::Resolved;
+
+/// The arguments that the four commands share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Common<'a> {
+    /// `-e`.
+    pub spec: Option<&'a Path>,
+    /// `--parent`.
+    pub parent: Option<&'a Path>,
+    /// `--results-dir`.
+    pub results_dir: Option<&'a Path>,
+    /// `key=value`.
+    pub overrides: &'a [String],
+}
+
+/// Resolves the spec and runs the action.
+///
+/// # Errors
+/// Every problem of the spec, or the failure of the job.
+pub(super) fn run(action: Action, common: Common<'_>) -> Result<ExitCode, Problems> {
+    let Common { spec, parent: parent_dir, results_dir, overrides } = common;
+    let resolved = parent::load_with(action, spec, parent_dir, results_dir, overrides)?;
+    let dir = prepare(action, &resolved, parent_dir).map_err(|e| unexpected(&e))?;
+    let before = lines(&dir).len();
+    let code = execute(&dir)?;
+    let new: Vec<JobEvent> = lines(&dir).into_iter().skip(before).map(|l| l.event).collect();
+    report(&new);
+    match new.last() {
+        Some(JobEvent::JobEnded { outcome: Outcome::Failed { failure } }) => Err(problem(failure)),
+        Some(JobEvent::JobEnded { outcome: Outcome::Stopped { why } }) => {
+            output::note(why);
+            Ok(if code == ExitCode::Ok { ExitCode::Interrupted } else { code })
+        }
+        _ => Ok(code),
+    }
+}
+
+/// Writes `job.json` and `spec.yaml` into the folder of the job.
+fn prepare(action: Action, resolved: &Resolved, parent_dir: Option<&Path>) -> std::io::Result<JobDir> {
+    let spec = &resolved.spec;
+    let own = match action {
+        Action::Evaluate => &spec.evaluate.results_dir,
+        Action::Inference => &spec.inference.results_dir,
+        Action::Export => &spec.export.results_dir,
+        Action::GenTrtEngine => &spec.gen_trt_engine.results_dir,
+        Action::Train => &spec.train.results_dir,
+    };
+    let folder = own.clone().unwrap_or_else(|| spec.results_dir.join(action.name()));
+    let folder = std::path::absolute(folder)?;
+    std::fs::create_dir_all(&folder).map_err(files::with_path(&folder))?;
+    let dir = JobDir(folder);
+    // A study has its images decoded already.
+    let shared = parent_dir.map(|p| p.join("cache")).filter(|p| p.is_dir());
+    let cache = std::path::absolute(shared.unwrap_or_else(|| spec.results_dir.join("cache")))?;
+    let job = Job {
+        action,
+        trial: None,
+        attempt: 1,
+        until_epoch: 0,
+        resume: false,
+        gpus: Vec::new(),
+        threads: usize::try_from(spec.train.threads).unwrap_or(0),
+        cache,
+        metric: spec.automl.metric.clone(),
+        direction: Direction::Maximize,
+    };
+    files::atomic_write(&dir.spec(), resolved.to_yaml().as_bytes())?;
+    job.write(&dir)?;
+    Ok(dir)
+}
+
+#[cfg(feature = "torch")]
+fn execute(dir: &JobDir) -> Result<ExitCode, Problems> {
+    use crate::base::process;
+    use crate::base::time::{Clock, SystemClock};
+    use crate::journal::writer::Writer;
+    use crate::worker::{evaluate, export, gen_trt_engine, inference};
+
+    let failed = |e: &std::io::Error| problem(&Failure::io(e));
+    let job = Job::read(dir).map_err(|e| failed(&e))?;
+    let spec = crate::spec::load(job.action, Some(&dir.spec()), &[])?.spec;
+    let mut events: Writer<JobEvent> = Writer::open(&dir.events()).map_err(|e| failed(&e))?;
+    if job.threads > 0 {
+        tch::set_num_threads(i32::try_from(job.threads).unwrap_or(1));
+    }
+    let started = JobEvent::JobStarted {
+        process: process::ProcessRef::current(),
+        host: process::host(),
+        attempt: job.attempt,
+        device: "cpu".into(),
+        threads: job.threads,
+        resumed_from: None,
+    };
+    events.append(SystemClock.now(), started).map_err(|e| failed(&e))?;
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let action = match job.action {
+        Action::Inference => inference::run,
+        Action::Export => export::run,
+        Action::GenTrtEngine => gen_trt_engine::run,
+        Action::Evaluate | Action::Train => evaluate::run,
+    };
+    let outcome = action(&job, dir, &spec, &mut events, &stop);
+    let (outcome, code) = match outcome {
+        Ok(outcome) => (outcome, ExitCode::Ok),
+        Err(failure) => {
+            let code = failure.kind.exit();
+            (Outcome::Failed { failure }, code)
+        }
+    };
+    events.append(SystemClock.now(), JobEvent::JobEnded { outcome }).map_err(|e| failed(&e))?;
+    Ok(code)
+}
+
+#[cfg(not(feature = "torch"))]
+fn execute(_dir: &JobDir) -> Result<ExitCode, Problems> {
+    let what = "this cliptune was built without libtorch: it can watch and steer studies, and run no jobs";
+    Err(Problems::one(ExitCode::Unavailable, Problem::new(what).help("build with `cargo build --release`")))
+}
+
+/// Metrics and paths on stdout, remarks on stderr.
+fn report(events: &[JobEvent]) {
+    for event in events {
+        match event {
+            JobEvent::Validated { metrics, .. } => {
+                let width = metrics.keys().map(String::len).max().unwrap_or(0);
+                for (name, value) in metrics {
+                    let value = value.map_or_else(|| "-".to_owned(), |v| format!("{v:.6}"));
+                    output::data(&format!("{name:width$}  {value}"));
+                }
+            }
+            JobEvent::Artifact { path, .. } => output::data(&path.display().to_string()),
+            JobEvent::Note { message } => output::note(message),
+            _ => {}
+        }
+    }
+}
+
+fn lines(dir: &JobDir) -> Vec<Line<JobEvent>> {
+    let text = std::fs::read_to_string(dir.events()).unwrap_or_default();
+    text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
+}
+
+fn problem(failure: &Failure) -> Problems {
+    Problems::one(failure.kind.exit(), Problem::new(failure.message.clone()).help(failure.kind.help()))
+}
+
+fn unexpected(error: &std::io::Error) -> Problems {
+    problem(&Failure::io(error))
+}
