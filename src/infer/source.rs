@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tch::Device;
 
 use super::onnx::OnnxEmbedder;
-use crate::data::{DataSource, Filter, ImageTransform, ResizeMode};
+use crate::data::{Filter, ImageTransform, ResizeMode};
 use crate::eval::embedder::Embedder;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::model::{Clip, ClipConfig, config, weights};
@@ -132,15 +132,4 @@ pub fn describe_tokenizer(config: &ClipConfig, canonicalize: bool) -> Value {
         "canonicalize_text": canonicalize,
         "attention_mask": "accepted and ignored",
     })
-}
-
-/// The sources of a spec, as the data sets take them.
-pub fn data_sources(sources: &[sections::DataSource]) -> Vec<DataSource> {
-    let convert = |s: &sections::DataSource| DataSource {
-        image_dir: s.image_dir.clone(),
-        image_list_file: s.image_list_file.clone(),
-        caption_dir: s.caption_dir.clone(),
-        caption_file_suffix: s.caption_file_suffix.clone(),
-    };
-    sources.iter().map(convert).collect()
 }

@@ -11,7 +11,7 @@ use crate::base::files;
 use crate::data::{OpenOptions, PairSet};
 use crate::eval::embedder::embed_pairs;
 use crate::eval::retrieval::{self, Truth};
-use crate::infer::source::{Source, data_sources};
+use crate::infer::source::Source;
 use crate::journal::event::{JobEvent, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
@@ -41,7 +41,7 @@ pub fn run(
     }
     let mut options = OpenOptions::new("val", source.transform, source.tokenizer.clone(), &job.cache);
     options.threads = job.threads;
-    let pairs = PairSet::open(&data_sources(sources), &options)?;
+    let pairs = PairSet::open(sources, &options)?;
     let ready = JobEvent::DataReady {
         split: "val".into(),
         pairs: pairs.len(),

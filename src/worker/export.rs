@@ -123,7 +123,7 @@ fn samples(job: &Job, spec: &Spec, config: &ClipConfig) -> Result<Samples, Failu
     let tokenizer = source::tokenizer(config, spec.model.canonicalize_text);
     let mut options = OpenOptions::new(split, source::transform(config), tokenizer, &job.cache);
     options.threads = job.threads;
-    let pairs = PairSet::open(&source::data_sources(sources), &options)?;
+    let pairs = PairSet::open(sources, &options)?;
     // Spread over the whole set: neighbours are often alike.
     let count = pairs.len().min(SAMPLES);
     let indices: Vec<usize> = (0..count).map(|i| i * pairs.len() / count).collect();

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use super::{artifact, evaluate};
 use crate::infer::embed::{self, Options};
 use crate::infer::hdf5::Kind;
-use crate::infer::source::{Source, data_sources};
+use crate::infer::source::Source;
 use crate::journal::event::{JobEvent, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
@@ -36,7 +36,7 @@ pub fn run(
     let images = if section.datasets.is_empty() {
         None
     } else {
-        Some(embed::image_files(&data_sources(&section.datasets), &job.cache.join("archives"))?)
+        Some(embed::image_files(&section.datasets, &job.cache.join("archives"))?)
     };
     let mut source = Source::open(path, &spec.model, artifact::device(job), job.threads)?;
     let options = Options { batch: usize::try_from(section.batch_size).unwrap_or(16), stop };
