@@ -1,5 +1,6 @@
 //! Floor 1: what every floor above may use and no domain word lives in.
 
+pub mod action;
 pub mod diagnostic;
 pub mod direction;
 pub mod exit;

@@ -75,7 +75,10 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// A problem at a place of the text.
     pub fn problem(&self, at: At, what: impl Into<String>, help: impl Into<String>) -> Problem {
-        let snippet = at.line.checked_sub(1).and_then(|i| self.text.lines().nth(i)).map(str::to_owned);
+        let snippet = at.line.checked_sub(1).and_then(|i| self.text.lines().nth(i));
+        // A terminal is shown neither control characters of an untrusted file nor lines without end.
+        let snippet = snippet.filter(|line| line.chars().count() <= 200);
+        let snippet = snippet.map(|line| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
         let at = Location { file: PathBuf::from(self.name), line: at.line.max(1), column: at.column.max(1) };
         Problem::new(what).help(help).at(at, snippet)
     }
@@ -93,7 +96,11 @@ impl Source<'_> {
                 Event::StreamEnd | Event::DocumentEnd => {
                     return Ok(Node { at: place(&span), kind: Kind::Scalar(Value::Null) });
                 }
-                other => return events.node(other, &span, 0),
+                other => {
+                    let root = events.node(other, &span, 0)?;
+                    events.end()?;
+                    return Ok(root);
+                }
             }
         }
     }
@@ -117,6 +124,20 @@ impl<'a> Events<'a> {
                 ))
             }
             None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    /// Reads on to the end, so that what follows the first document is seen as well.
+    fn end(&mut self) -> Result<(), Problem> {
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => return Ok(()),
+                (Event::DocumentEnd | Event::Nothing, _) => {}
+                (_, span) => {
+                    let help = "keep one document in a file";
+                    return Err(self.source.problem(place(&span), "a second document begins here", help));
+                }
+            }
         }
     }
 

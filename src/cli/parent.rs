@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::base::action::Action;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
-use crate::journal::job::Action;
 use crate::journal::layout::{JobDir, StudyDir};
 use crate::spec::parents::{self, ParentArtifacts};
 use crate::spec::resolve::{Resolved, load_with_parent};

@@ -1,9 +1,9 @@
 //! `cliptune schema`.
 
 use super::output;
+use crate::base::action::Action;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
-use crate::journal::job::Action;
 use crate::spec::json_schema::json_schema;
 
 /// Arguments of the command.

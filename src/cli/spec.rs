@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::output;
+use crate::base::action::Action;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
-use crate::journal::job::Action;
 use crate::spec;
+use crate::spec::Comments;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -55,13 +56,15 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
         }
         "check" => output::data(&format!("{}: valid for {}", args.target, action.name())),
         "show" if args.json => {
-            output::json(&serde_json::json!({"version": 1, "action": action.name(), "spec": resolved.tree}))
+            let origins: serde_json::Map<String, serde_json::Value> =
+                resolved.origins.iter().map(|(key, origin)| (key.clone(), origin.to_string().into())).collect();
+            output::json(&serde_json::json!({
+                "version": 1, "action": action.name(), "spec": resolved.tree, "origins": origins,
+            }));
         }
         "show" => {
-            let text = resolved.to_yaml();
-            let plain = |line: &str| line.split("  # ").next().unwrap_or(line).to_owned();
-            let lines: Vec<String> = text.lines().map(|l| if args.origin { l.to_owned() } else { plain(l) }).collect();
-            output::data(&lines.join("\n"));
+            let comments = if args.origin { Comments::All } else { Comments::None };
+            output::data(resolved.to_yaml_with(comments).trim_end());
         }
         other => return Err(usage(format!("`spec {other}` is not a command"), "show, check or template")),
     }

@@ -6,45 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::layout::JobDir;
+pub use crate::base::action::Action;
 use crate::base::files;
 use crate::base::ids::TrialId;
-
-/// What a job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// Train a model.
-    Train,
-    /// Measure a checkpoint, a graph or an engine.
-    Evaluate,
-    /// Write embeddings.
-    Inference,
-    /// Write ONNX graphs.
-    Export,
-    /// Build TensorRT engines.
-    GenTrtEngine,
-}
-
-impl Action {
-    /// Every action.
-    pub const ALL: [Self; 5] = [Self::Train, Self::Evaluate, Self::Inference, Self::Export, Self::GenTrtEngine];
-
-    /// The name on the command line and in specs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Evaluate => "evaluate",
-            Self::Inference => "inference",
-            Self::Export => "export",
-            Self::GenTrtEngine => "gen_trt_engine",
-        }
-    }
-
-    /// The action called `name`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|a| a.name() == name)
-    }
-}
 
 /// A job, as written into `job.json` of its folder before the worker starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

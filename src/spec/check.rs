@@ -1,7 +1,10 @@
 //! Rules between fields. One function a rule; each says which key is wrong, why and what to do.
 
+use std::collections::BTreeMap;
+
+use super::resolve::Origin;
 use super::sections::{DatasetType, Spec};
-use crate::journal::job::Action;
+use crate::base::action::Action;
 
 /// What a rule found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,9 @@ pub(super) fn finding(key: &str, what: impl Into<String>, help: impl Into<String
 
 type Rule = fn(&Spec) -> Option<Finding>;
 
+/// Rules that also ask what the user said and what is only a default.
+type OriginRule = fn(&Spec, &dyn Fn(&str) -> bool) -> Option<Finding>;
+
 /// The rules of an action.
 fn rules(action: Action) -> &'static [Rule] {
     match action {
@@ -27,22 +33,31 @@ fn rules(action: Action) -> &'static [Rule] {
             adaptor_missing,
             nothing_trains,
             train_data_missing,
+            wds_data_missing,
+            image_size_positive,
+            epochs_bounded,
+            val_check_interval_positive,
+            metric_direction,
             gpu_ids_count,
             clip_norm_positive,
             metric_known,
             betas_in_range,
             scale_in_range,
+            jitter_in_range,
         ],
-        Action::Evaluate => &[adaptor_missing, evaluate_data_missing],
-        Action::Inference => &[adaptor_missing, inference_input_missing],
-        Action::Export => &[adaptor_missing, naflex_export, export_size],
-        Action::GenTrtEngine => &[onnx_file_missing, batch_profile],
+        Action::Evaluate => &[adaptor_missing, evaluate_data_missing, evaluate_artifact],
+        Action::Inference => &[adaptor_missing, inference_input_missing, inference_artifact],
+        Action::Export => &[adaptor_missing, naflex_export, export_square, export_batch],
+        Action::GenTrtEngine => &[onnx_file_missing, batch_profile, fixed_batch],
     }
 }
 
 /// Runs every rule of `action`.
-pub(super) fn run(action: Action, spec: &Spec) -> Vec<Finding> {
-    rules(action).iter().filter_map(|rule| rule(spec)).collect()
+pub(super) fn run(action: Action, spec: &Spec, origins: &BTreeMap<String, Origin>) -> Vec<Finding> {
+    let asking: &[OriginRule] = if action == Action::Export { &[export_size] } else { &[] };
+    let is_set = |key: &str| origins.contains_key(key);
+    let plain = rules(action).iter().filter_map(|rule| rule(spec));
+    plain.chain(asking.iter().filter_map(|rule| rule(spec, &is_set))).collect()
 }
 
 fn adaptor_missing(spec: &Spec) -> Option<Finding> {
@@ -62,19 +77,64 @@ fn nothing_trains(spec: &Spec) -> Option<Finding> {
 
 fn train_data_missing(spec: &Spec) -> Option<Finding> {
     let train = &spec.dataset.train;
-    match train.kind {
-        DatasetType::Custom if train.datasets.is_empty() => Some(finding(
+    (train.kind == DatasetType::Custom && train.datasets.is_empty()).then(|| {
+        finding(
             "dataset.train.datasets",
             "dataset.train.datasets is empty",
             "list at least one entry with image_dir (and caption_dir)",
-        )),
-        DatasetType::Wds if train.wds.root_dir.is_none() && train.wds.shard_list_file.is_none() => Some(finding(
+        )
+    })
+}
+
+fn wds_data_missing(spec: &Spec) -> Option<Finding> {
+    let train = &spec.dataset.train;
+    let missing = train.wds.root_dir.is_none() && train.wds.shard_list_file.is_none();
+    (train.kind == DatasetType::Wds && missing).then(|| {
+        finding(
             "dataset.train.wds.root_dir",
             "a WebDataset needs dataset.train.wds.root_dir or dataset.train.wds.shard_list_file",
             "set one of the two",
-        )),
-        _ => None,
-    }
+        )
+    })
+}
+
+fn image_size_positive(spec: &Spec) -> Option<Finding> {
+    let size = spec.model.image_size;
+    (!(1..=8192).contains(&size)).then(|| {
+        finding(
+            "model.image_size",
+            format!("model.image_size is {size}"),
+            "use the side, in pixels, that the model takes",
+        )
+    })
+}
+
+fn epochs_bounded(spec: &Spec) -> Option<Finding> {
+    const MOST: u64 = 1_000_000;
+    let (key, epochs) = match spec.automl.max_epochs {
+        Some(epochs) if epochs > MOST => ("automl.max_epochs", epochs),
+        _ => ("train.num_epochs", spec.train.num_epochs),
+    };
+    (epochs > MOST).then(|| finding(key, format!("{key} is {epochs}"), format!("use at most {MOST} epochs")))
+}
+
+fn val_check_interval_positive(spec: &Spec) -> Option<Finding> {
+    let steps = spec.train.val_check_interval?;
+    (steps < 1).then(|| {
+        let what = format!("train.val_check_interval is {steps}");
+        finding("train.val_check_interval", what, "use a positive number of steps, or null")
+    })
+}
+
+fn metric_direction(spec: &Spec) -> Option<Finding> {
+    use crate::base::direction::Direction;
+    let is_rank = ["_MedR", "_MeanR"].iter().any(|end| spec.automl.metric.ends_with(end));
+    let better = if is_rank { Direction::Minimize } else { Direction::Maximize };
+    (spec.automl.direction != better && metric_known(spec).is_none()).then(|| {
+        let (word, which) = if is_rank { ("minimize", "smaller") } else { ("maximize", "larger") };
+        let what = format!("a {which} {} is better, automl.direction says the opposite", spec.automl.metric);
+        finding("automl.direction", what, format!("set automl.direction to {word}"))
+    })
 }
 
 fn gpu_ids_count(spec: &Spec) -> Option<Finding> {
@@ -134,6 +194,19 @@ fn scale_in_range(spec: &Spec) -> Option<Finding> {
     })
 }
 
+fn jitter_in_range(spec: &Spec) -> Option<Finding> {
+    let jitter = &spec.dataset.augmentation.color_jitter;
+    let good = jitter.is_empty()
+        || jitter.len() == 5 && jitter.iter().all(|v| *v >= 0.0) && jitter[0] <= 1.0 && jitter[4] <= 0.5;
+    (!good).then(|| {
+        finding(
+            "dataset.augmentation.color_jitter",
+            "dataset.augmentation.color_jitter must be [probability, brightness, contrast, saturation, hue], or empty",
+            "[] switches it off; the probability is at most 1, the hue at most 0.5, nothing is negative",
+        )
+    })
+}
+
 fn evaluate_data_missing(spec: &Spec) -> Option<Finding> {
     (spec.evaluate.datasets.is_empty() && spec.dataset.val.datasets.is_empty()).then(|| {
         finding(
@@ -154,6 +227,21 @@ fn inference_input_missing(spec: &Spec) -> Option<Finding> {
     })
 }
 
+fn evaluate_artifact(spec: &Spec) -> Option<Finding> {
+    one_artifact("evaluate", spec.evaluate.checkpoint.is_some() && spec.evaluate.trt_engine.is_some())
+}
+
+fn inference_artifact(spec: &Spec) -> Option<Finding> {
+    one_artifact("inference", spec.inference.checkpoint.is_some() && spec.inference.trt_engine.is_some())
+}
+
+fn one_artifact(action: &str, both: bool) -> Option<Finding> {
+    both.then(|| {
+        let what = format!("{action}.checkpoint and {action}.trt_engine are both set");
+        finding(&format!("{action}.trt_engine"), what, "set the one that is meant, the other to null")
+    })
+}
+
 fn naflex_export(spec: &Spec) -> Option<Finding> {
     spec.model.kind.ends_with("naflex").then(|| {
         let what = format!("{} cannot be exported: its image size varies", spec.model.kind);
@@ -161,14 +249,38 @@ fn naflex_export(spec: &Spec) -> Option<Finding> {
     })
 }
 
-fn export_size(spec: &Spec) -> Option<Finding> {
-    let (export, size) = (&spec.export, spec.model.image_size);
+fn export_square(spec: &Spec) -> Option<Finding> {
+    let export = &spec.export;
     (export.input_height != export.input_width).then(|| {
-        let what = format!(
-            "export.input_height {} and export.input_width {} differ (model.image_size is {size})",
-            export.input_height, export.input_width
-        );
-        finding("export.input_height", what, "the models here take square images: set both to the side the model was trained at; model.image_size is the training side, export.* the side of the graph")
+        let what =
+            format!("export.input_height {} and export.input_width {} differ", export.input_height, export.input_width);
+        finding("export.input_height", what, "the models here take square images: set both to the side of training")
+    })
+}
+
+/// `model.image_size` is the side of training, `export.*` that of the graph: said both ways, they must agree.
+fn export_size(spec: &Spec, is_set: &dyn Fn(&str) -> bool) -> Option<Finding> {
+    let size = spec.model.image_size;
+    let sides = [("export.input_height", spec.export.input_height), ("export.input_width", spec.export.input_width)];
+    let (key, side) = sides.into_iter().find(|(key, side)| is_set(key) && i64::try_from(*side) != Ok(size))?;
+    is_set("model.image_size").then(|| {
+        let what = format!("{key} is {side}, but the model is trained at model.image_size {size}");
+        finding(key, what, format!("set export.input_height and export.input_width to {size}, or leave both out"))
+    })
+}
+
+fn export_batch(spec: &Spec) -> Option<Finding> {
+    let batch = spec.export.batch_size;
+    (batch != -1 && batch < 1).then(|| {
+        let what = format!("export.batch_size is {batch}");
+        finding("export.batch_size", what, "use a fixed batch from 1 on, or -1 for a batch that may vary")
+    })
+}
+
+fn fixed_batch(spec: &Spec) -> Option<Finding> {
+    (spec.gen_trt_engine.batch_size == 0).then(|| {
+        let help = "use 1 or more, or -1 for a batch that may vary";
+        finding("gen_trt_engine.batch_size", "gen_trt_engine.batch_size is 0", help)
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::schema::{self, Field, Item, Kind};
 use super::schema_table::FIELDS;
-use crate::journal::job::Action;
+use crate::base::action::Action;
 
 /// The schema of `action`.
 pub fn json_schema(action: Action) -> Value {
@@ -51,7 +51,7 @@ fn property(field: &Field) -> Value {
     let mut out = Map::new();
     let (kind, value_type) = match field.kind {
         Kind::Section => ("object", "collection"),
-        Kind::Str => ("string", "string"),
+        Kind::Str | Kind::Duration => ("string", "string"),
         Kind::Choice(_) => ("string", "categorical"),
         Kind::Int => ("integer", "int"),
         Kind::Float => ("number", "float"),
@@ -79,6 +79,7 @@ fn property(field: &Field) -> Value {
         Kind::Section => {
             let below: Map<String, Value> =
                 schema::children(field.path).map(|f| (f.name().to_owned(), property(f))).collect();
+            out.insert("default".into(), schema::section_defaults(field.path));
             out.insert("properties".into(), Value::Object(below));
         }
         Kind::List(Item::Entry) => {

@@ -1,10 +1,13 @@
 //! Floor 2: what the user asked for. One table of fields drives validation, templates, the JSON schema and the docs.
 
 pub mod check;
+pub mod duration;
 pub mod interpolate;
 pub mod json_schema;
+mod nearest;
 pub mod overrides;
 pub mod parents;
+mod paths;
 pub mod resolve;
 pub mod schema;
 pub mod schema_table;
@@ -16,3 +19,4 @@ mod write;
 
 pub use resolve::{Origin, Resolved, load};
 pub use sections::Spec;
+pub use write::Comments;

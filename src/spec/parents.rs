@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::journal::job::Action;
+use crate::base::action::Action;
 
 /// What a parent has to offer.
 #[derive(Clone, Debug, Default, PartialEq)]

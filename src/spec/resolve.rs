@@ -1,7 +1,9 @@
 //! From a spec file and overrides to a checked, typed spec. Precedence: default < file < parent < command line < search.
 //! Every problem is reported at once, each with its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -9,11 +11,12 @@ use serde_json::Value;
 use super::overrides::{self, Override, get, slot};
 use super::schema::{self, Field, Item, Kind};
 use super::sections::Spec;
-use super::{check, interpolate, support, value};
+use super::write::{self, Comments};
+use super::{check, interpolate, nearest, paths, support, value};
+use crate::base::action::Action;
 use crate::base::diagnostic::{Location, Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::yaml::{At, Kind as Yaml, Node, Source};
-use crate::journal::job::Action;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,20 @@ pub enum Origin {
     /// A point of the search space.
     Search,
 }
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { line, .. } => write!(f, "file, line {line}"),
+            Self::Parent(why) => write!(f, "parent: {why}"),
+            Self::CommandLine => f.write_str("command line"),
+            Self::Search => f.write_str("search"),
+        }
+    }
+}
+
+/// Larger spec files are refused.
+const MAX_BYTES: u64 = 4 << 20;
 
 /// A spec that was checked as a whole.
 #[derive(Clone, Debug)]
@@ -66,25 +83,26 @@ pub fn load_with_parent(
     overrides: &[String],
     parent: &[(String, Value, String)],
 ) -> Result<Resolved, Problems> {
-    let mut draft = Draft { tree: schema::defaults(), origins: BTreeMap::new(), problems: Vec::new(), source: None };
+    let mut draft = Draft { tree: schema::defaults(), origins: BTreeMap::new(), ..Draft::default() };
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            let what = format!("cannot read the spec {}: {e}", path.display());
-            Problems::one(
-                ExitCode::NotFound,
-                Problem::new(what).help("`cliptune spec template train` prints one to start from"),
-            )
-        })?;
+        let text = read(path)?;
         let name = path.display().to_string();
-        let node = Source { name: &name, text: &text }.read().map_err(|e| Problems::one(ExitCode::Usage, e))?;
-        draft.source = Some((path.to_owned(), text));
-        draft.file(&node);
+        match (Source { name: &name, text: &text }).read() {
+            Ok(node) => {
+                draft.source = Some((path.to_owned(), text));
+                draft.file(&node);
+            }
+            // The overrides are still looked at: every problem at once.
+            Err(problem) => {
+                draft.problems.push(problem);
+                draft.unreadable = true;
+            }
+        }
     }
     let parsed: Vec<Override> =
         overrides.iter().filter_map(|o| overrides::parse(o).map_err(|e| draft.problems.push(e)).ok()).collect();
     for (key, value, why) in parent {
-        let set = |k: &str| k == key || k.starts_with(&format!("{key}.")) || key.starts_with(&format!("{k}."));
-        if !draft.origins.keys().any(|k| set(k)) && !parsed.iter().any(|o| set(o.key())) {
+        if !draft.origins.keys().any(|k| overlap(k, key)) && !parsed.iter().any(|o| overlap(o.key(), key)) {
             draft.set(key, value, &Origin::Parent(why.clone()));
         }
     }
@@ -92,6 +110,22 @@ pub fn load_with_parent(
         draft.apply(over);
     }
     draft.finish(action)
+}
+
+fn read(path: &Path) -> Result<String, Problems> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(|e| {
+        let problem = Problem::new(format!("cannot read the spec {}: {e}", path.display()));
+        Problems::one(ExitCode::NotFound, problem.help("`cliptune spec template train` prints one to start from"))
+    })?;
+    let usage = |why: &str| {
+        let problem = Problem::new(format!("{} is not a spec: {why}", path.display()));
+        Problems::one(ExitCode::Usage, problem.help("a spec is a YAML file; `cliptune spec template train` prints one"))
+    };
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(usage(&format!("it is larger than {} MiB", MAX_BYTES >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|_| usage("it is not text in UTF-8"))
 }
 
 impl Resolved {
@@ -126,31 +160,38 @@ impl Resolved {
 
     /// Whether the command line set this key, or something below or above it.
     pub fn is_from_command_line(&self, key: &str) -> bool {
-        self.origins.iter().any(|(k, o)| {
-            *o == Origin::CommandLine
-                && (k == key || k.starts_with(&format!("{key}.")) || key.starts_with(&format!("{k}.")))
-        })
+        self.origins.iter().any(|(k, o)| *o == Origin::CommandLine && overlap(k, key))
     }
 
     /// YAML of the whole spec, each value that is not a default with its origin as a comment. Loads back to the same tree.
     pub fn to_yaml(&self) -> String {
-        super::write::yaml(self)
+        self.to_yaml_with(Comments::Set)
+    }
+
+    /// Like [`Self::to_yaml`], with other comments.
+    pub fn to_yaml_with(&self, comments: Comments) -> String {
+        write::yaml(self, comments)
     }
 
     fn draft(&self) -> Draft {
         Draft {
             tree: self.tree.clone(),
             origins: self.origins.clone(),
-            problems: Vec::new(),
             source: self.source.clone(),
+            ..Draft::default()
         }
     }
 }
 
+#[derive(Default)]
 struct Draft {
     tree: Value,
     origins: BTreeMap<String, Origin>,
     problems: Vec<Problem>,
+    /// Keys with a problem: the rules between fields say nothing about them.
+    failed: BTreeSet<String>,
+    /// The file could not be parsed at all, so that nothing it says is known.
+    unreadable: bool,
     source: Option<(PathBuf, String)>,
 }
 
@@ -192,7 +233,7 @@ impl Draft {
                         }
                     }
                 }
-                None => self.problem_at(entry.at, format!("there is no key {path}"), unknown_help(&path)),
+                None => self.problem_at(entry.at, format!("there is no key {path}"), nearest::help(&path)),
             }
         }
     }
@@ -203,7 +244,14 @@ impl Draft {
                 Yaml::Map(_) => Some(Value::Null),
                 Yaml::Scalar(Value::Null) => None,
                 _ => {
-                    self.problem_at(node.at, format!("{path} must be a section"), "put its keys below it, indented");
+                    self.failed.insert(path.to_owned());
+                    let help = match path {
+                        "automl" => {
+                            "automl_policy switches the study on (auto) or off; the keys of automl stand below it"
+                        }
+                        _ => "put its keys below it, indented",
+                    };
+                    self.problem_at(node.at, format!("{path} must be a section"), help);
                     None
                 }
             };
@@ -211,6 +259,7 @@ impl Draft {
         self.origins.insert(path.to_owned(), Origin::File { line: at.line, column: at.column });
         if field.kind == Kind::List(Item::Entry) {
             let Yaml::List(items) = &node.kind else {
+                self.failed.insert(path.to_owned());
                 self.problem_at(
                     node.at,
                     format!("{path} must be {}", field.expected()),
@@ -224,9 +273,10 @@ impl Draft {
         if plain.as_str().is_some_and(|text| text.contains("${")) {
             return Some(plain);
         }
-        match value::fit(field, &plain) {
+        match value::fit(field, path, &plain) {
             Ok(value) => Some(value),
             Err(why) => {
+                self.failed.insert(path.to_owned());
                 self.problem_at(node.at, why, field.help);
                 None
             }
@@ -241,16 +291,26 @@ impl Draft {
             self.map(node, path, &mut value);
             for field in schema::children(&section).filter(|f| f.required) {
                 if value.get(field.name()).is_none_or(Value::is_null) {
+                    self.failed.insert(path.to_owned());
                     self.problem_at(node.at, format!("{path} has no {}", field.name()), field.help);
                 }
             }
         } else {
+            self.failed.insert(path.to_owned());
             self.problem_at(node.at, format!("{path} must be a mapping"), "for example `- image_dir: images`");
         }
         value
     }
 
     fn apply(&mut self, over: &Override) {
+        let before = self.problems.len();
+        self.take(over);
+        for problem in &mut self.problems[before..] {
+            problem.what.push_str(" (on the command line)");
+        }
+    }
+
+    fn take(&mut self, over: &Override) {
         match over {
             Override::Set(key, value) => self.set(key, value, &Origin::CommandLine),
             Override::Unset(key) => match schema::field_of_key(key) {
@@ -264,7 +324,7 @@ impl Draft {
                     }
                     self.origins.retain(|k, _| k != key && !k.starts_with(&format!("{key}.")));
                 }
-                None => self.problems.push(Problem::new(format!("there is no key {key}")).help(unknown_help(key))),
+                None => self.problems.push(Problem::new(format!("there is no key {key}")).help(nearest::help(key))),
             },
         }
     }
@@ -272,7 +332,7 @@ impl Draft {
     /// Sets one key, or the keys of a mapping below a section.
     fn set(&mut self, key: &str, value: &Value, origin: &Origin) {
         let Some(field) = schema::field_of_key(key) else {
-            self.problems.push(Problem::new(format!("there is no key {key}")).help(unknown_help(key)));
+            self.problems.push(Problem::new(format!("there is no key {key}")).help(nearest::help(key)));
             return;
         };
         if let (Kind::Section, Some(map)) = (field.kind, value.as_object()) {
@@ -282,7 +342,7 @@ impl Draft {
             return;
         }
         let is_reference = value.as_str().is_some_and(|text| text.contains("${"));
-        let fitted = if is_reference { Ok(value.clone()) } else { value::fit(field, value) };
+        let fitted = if is_reference { Ok(value.clone()) } else { value::fit(field, key, value) };
         match fitted {
             Ok(mut fitted) => {
                 if field.kind == Kind::List(Item::Entry) {
@@ -300,7 +360,10 @@ impl Draft {
                     ),
                 }
             }
-            Err(why) => self.problems.push(Problem::new(why).help(field.help)),
+            Err(why) => {
+                self.failed.insert(key.to_owned());
+                self.problems.push(Problem::new(why).help(field.help));
+            }
         }
     }
 
@@ -311,11 +374,11 @@ impl Draft {
             let mut entry = schema::section_defaults(&section);
             for (name, value) in item.as_object().into_iter().flatten() {
                 let path = format!("{key}.{i}.{name}");
-                match schema::field_of_key(&path).map(|f| value::fit(f, value)) {
+                match schema::field_of_key(&path).map(|f| value::fit(f, &path, value)) {
                     Some(Ok(value)) => entry[name.as_str()] = value,
                     Some(Err(why)) => self.problems.push(Problem::new(why)),
                     None => {
-                        self.problems.push(Problem::new(format!("there is no key {path}")).help(unknown_help(&path)))
+                        self.problems.push(Problem::new(format!("there is no key {path}")).help(nearest::help(&path)))
                     }
                 }
             }
@@ -329,26 +392,29 @@ impl Draft {
 
     fn finish(mut self, action: Action) -> Result<Resolved, Problems> {
         for (key, why) in interpolate::interpolate(&mut self.tree) {
+            self.failed.insert(key.clone());
             self.problem_of(&key, why, "only ${a.key.of.the.spec} and ${env:NAME} are replaced");
         }
         self.recheck_references();
-        self.anchor_paths();
-        if self.problems.is_empty() {
-            let spec: Spec = match serde_json::from_value(self.tree.clone()) {
-                Ok(spec) => spec,
-                Err(e) => {
-                    return Err(Problems::one(
-                        ExitCode::Unexpected,
-                        Problem::new(format!("the table and the types disagree: {e}")),
-                    ));
+        let folder = self.source.as_ref().and_then(|(path, _)| path.parent());
+        paths::anchor(&mut self.tree, self.origins.keys(), folder);
+        // A key with a problem has kept its default, so that the rules between fields can still be tried.
+        match serde_json::from_value::<Spec>(self.tree.clone()) {
+            Ok(spec) if !self.unreadable => {
+                for finding in check::run(action, &spec, &self.origins).into_iter().chain(support::run(action, &spec)) {
+                    if !self.failed.iter().any(|key| overlap(key, &finding.key)) {
+                        self.problem_of(&finding.key, finding.what, finding.help);
+                    }
                 }
-            };
-            for finding in check::run(action, &spec).into_iter().chain(support::run(action, &spec)) {
-                self.problem_of(&finding.key, finding.what, finding.help);
+                if self.problems.is_empty() {
+                    return Ok(Resolved { spec, tree: self.tree, origins: self.origins, action, source: self.source });
+                }
             }
-            if self.problems.is_empty() {
-                return Ok(Resolved { spec, tree: self.tree, origins: self.origins, action, source: self.source });
+            Err(e) if self.problems.is_empty() => {
+                let problem = Problem::new(format!("the table and the types disagree: {e}"));
+                return Err(Problems::one(ExitCode::Unexpected, problem));
             }
+            _ => {}
         }
         Err(Problems::new(ExitCode::Usage, self.problems))
     }
@@ -359,7 +425,7 @@ impl Draft {
         for key in keys {
             let Some(field) = schema::field_of_key(&key).filter(|f| f.kind != Kind::Section) else { continue };
             let Some(current) = get(&self.tree, &key).cloned() else { continue };
-            match value::fit(field, &current) {
+            match value::fit(field, &key, &current) {
                 Ok(fitted) => {
                     if let Some(place) = slot(&mut self.tree, &key) {
                         *place = fitted;
@@ -368,41 +434,6 @@ impl Draft {
                 Err(_) if current.as_str().is_some_and(|t| t.contains("${")) => {}
                 Err(why) => self.problem_of(&key, why, field.help),
             }
-        }
-    }
-
-    /// Relative input paths are meant from the folder of the spec file when they exist there, else from the current one;
-    /// they become absolute, so that a job in another folder finds the same files.
-    fn anchor_paths(&mut self) {
-        let folder = self.source.as_ref().and_then(|(path, _)| path.parent().map(Path::to_owned)).unwrap_or_default();
-        let folder = std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { &folder })
-            .unwrap_or_default();
-        let here = std::env::current_dir().unwrap_or_default();
-        let mut keys: Vec<String> = self.origins.keys().filter(|k| is_path(k)).cloned().collect();
-        for list in ["dataset.train.datasets", "dataset.val.datasets", "evaluate.datasets", "inference.datasets"] {
-            for (i, entry) in get(&self.tree, list).and_then(Value::as_array).into_iter().flatten().enumerate() {
-                keys.extend(
-                    entry
-                        .as_object()
-                        .into_iter()
-                        .flatten()
-                        .filter(|(k, _)| is_path(k))
-                        .map(|(k, _)| format!("{list}.{i}.{k}")),
-                );
-            }
-        }
-        for key in keys {
-            let Some(place) = slot(&mut self.tree, &key) else { continue };
-            let Some(text) = place.as_str().filter(|t| !t.is_empty() && !t.contains("://")) else { continue };
-            let beside = folder.join(text);
-            let known = matches!(key.as_str(), "model.type" | "automl.search_space");
-            let anchored = match (beside.exists(), here.join(text)) {
-                // A bundled name wins over a file that happens to be called the same.
-                (true, _) if !known || text.contains(['/', '.']) => beside,
-                (false, path) if !known || path.is_file() && text.contains(['/', '.']) => path,
-                _ => continue,
-            };
-            *place = Value::from(std::path::absolute(&anchored).unwrap_or(anchored).to_string_lossy().into_owned());
         }
     }
 
@@ -423,36 +454,9 @@ impl Draft {
     }
 }
 
-fn is_path(key: &str) -> bool {
-    let name = key.rsplit('.').next().unwrap_or(key);
-    let named = ["_dir", "_file", "checkpoint", "_engine", "timing_cache", "_path", "dirpath"]
-        .iter()
-        .any(|end| name.ends_with(end));
-    (named && name != "results_dir") || key == "model.type" || key == "automl.search_space"
-}
-
-/// Help for a key that does not exist: the classic mistakes first, then the nearest key.
-fn unknown_help(path: &str) -> String {
-    let name = path.rsplit('.').next().unwrap_or(path);
-    if !path.contains('.') {
-        let below: Vec<&str> = ["train", "train.optim", "dataset.train", "automl"]
-            .into_iter()
-            .filter(|section| schema::field(&format!("{section}.{name}")).is_some())
-            .collect();
-        if let Some(section) = below.first() {
-            return format!("{name} belongs under {section}.: write {section}.{name}");
-        }
-    }
-    let table = schema::table_path(path);
-    let nearest = schema_paths().map(|p| (strsim::damerau_levenshtein(p, &table), p)).min();
-    match nearest {
-        Some((distance, near)) if distance <= 1 + table.len() / 5 => format!("did you mean {near}?"),
-        _ => "`cliptune spec template train` lists every key".to_owned(),
-    }
-}
-
-fn schema_paths() -> impl Iterator<Item = &'static str> {
-    super::schema_table::FIELDS.iter().map(|f| f.path)
+/// Whether one key is the other, or holds it.
+fn overlap(a: &str, b: &str) -> bool {
+    a == b || a.starts_with(&format!("{b}.")) || b.starts_with(&format!("{a}."))
 }
 
 /// The location of a key in the file, for other parts that complain about a value.

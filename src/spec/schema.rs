@@ -17,6 +17,8 @@ pub enum Kind {
     Float,
     /// true or false.
     Bool,
+    /// A length of time: `90m`, `2h`, `1d12h`, or seconds.
+    Duration,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A list.
@@ -111,6 +113,7 @@ impl Field {
             Kind::Int => "a whole number".to_owned(),
             Kind::Float => "a number".to_owned(),
             Kind::Bool => "true or false".to_owned(),
+            Kind::Duration => "a length of time such as 90m, 2h or seconds".to_owned(),
             Kind::Choice(options) => format!("one of {}", options.join(", ")),
             Kind::List(Item::Str) => "a list of texts".to_owned(),
             Kind::List(Item::Int) => "a list of whole numbers".to_owned(),

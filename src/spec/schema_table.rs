@@ -265,7 +265,7 @@ pub const FIELDS: &[Field] = &[
         .help("Trials at the same time; 0 means one for every slot."),
     Field::new("automl.max_epochs", Kind::Int, "null").min(1.0)
         .help("Epochs of a full trial; null means train.num_epochs."),
-    Field::new("automl.time_budget", Kind::Str, "null")
+    Field::new("automl.time_budget", Kind::Duration, "null")
         .help("Wall-clock limit such as 90m, 2h or 1d12h; running trials write a checkpoint when it is over."),
     Field::new("automl.metric", Kind::Str, "\"val/t2i_mAP\"")
         .help("The metric that ranks trials and chooses checkpoints."),

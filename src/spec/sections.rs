@@ -359,6 +359,13 @@ pub struct AutomlSection {
     pub cpu_slots: u64,
 }
 
+impl AutomlSection {
+    /// The wall-clock limit in seconds.
+    pub fn time_budget_seconds(&self) -> Option<f64> {
+        self.time_budget.as_deref().and_then(super::duration::seconds)
+    }
+}
+
 /// `evaluate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

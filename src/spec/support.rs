@@ -2,8 +2,8 @@
 //! implements one deletes its row.
 
 use super::check::{Finding, finding};
-use super::sections::{DatasetType, OptimizerType, Spec};
-use crate::journal::job::Action;
+use super::sections::{DataSource, DatasetType, OptimizerType, Spec};
+use crate::base::action::Action;
 
 struct Row {
     key: &'static str,
@@ -54,6 +54,41 @@ const TRAIN: &[Row] = &[
         why: "checkpoints are written after whole epochs",
     },
     Row {
+        key: "train.checkpointer.replace_periodic",
+        refused: |s| s.train.checkpointer.replace_periodic,
+        why: "the best and the last checkpoint are kept; automl.retention chooses",
+    },
+    Row {
+        key: "train.checkpointer.monitor",
+        refused: |s| s.train.checkpointer.monitor.is_some(),
+        why: "the best checkpoint is chosen by automl.metric",
+    },
+    Row {
+        key: "train.checkpointer.mode",
+        refused: |s| s.train.checkpointer.mode.is_some(),
+        why: "the best checkpoint is chosen by automl.metric and automl.direction",
+    },
+    Row {
+        key: "train.checkpointer.dirpath",
+        refused: |s| s.train.checkpointer.dirpath.is_some(),
+        why: "checkpoints lie in the folder of their job; set results_dir",
+    },
+    Row {
+        key: "train.checkpointer.save_top_k",
+        refused: |s| s.train.checkpointer.save_top_k != 1,
+        why: "the best and the last checkpoint are kept; automl.retention chooses",
+    },
+    Row {
+        key: "dataset.train.datasets",
+        refused: |s| has_pair_files(&s.dataset.train.datasets),
+        why: "train_pairs_file and attribute_pairs_file are not read",
+    },
+    Row {
+        key: "dataset.val.datasets",
+        refused: |s| has_pair_files(&s.dataset.val.datasets),
+        why: "train_pairs_file and attribute_pairs_file are not read",
+    },
+    Row {
         key: "train.checkpointer.enable_topk",
         refused: |s| s.train.checkpointer.enable_topk,
         why: "the best and the last checkpoint are kept; automl.retention chooses",
@@ -87,10 +122,21 @@ const TRAIN: &[Row] = &[
     Row { key: "regularization.enabled", refused: |s| s.regularization.enabled, why: "there is no preservation term" },
 ];
 
+fn has_pair_files(sources: &[DataSource]) -> bool {
+    sources.iter().any(|s| s.train_pairs_file.is_some() || s.attribute_pairs_file.is_some())
+}
+
 const EVERY: &[Row] =
     &[Row { key: "encryption_key", refused: |s| s.encryption_key.is_some(), why: "checkpoints are not encrypted" }];
 
 const DEPLOY: &[Row] = &[
+    Row {
+        key: "dataset.val.metadata_match_eval",
+        refused: |s| s.dataset.val.metadata_match_eval,
+        why: "attribute metadata is not read; dataset.val.ground_truth=caption_groups counts equal captions",
+    },
+    Row { key: "evaluate.num_gpus", refused: |s| s.evaluate.num_gpus > 1, why: "one device measures" },
+    Row { key: "inference.num_gpus", refused: |s| s.inference.num_gpus > 1, why: "one device embeds" },
     Row {
         key: "evaluate.pas_ground_truth_mode",
         refused: |s| s.evaluate.pas_ground_truth_mode != "paired_caption",

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::schema::{self, Field, Kind};
-use crate::journal::job::Action;
+use crate::base::action::Action;
 
 /// A template: its name, its action, what it is for, the sections it shows and the values it suggests.
 struct Template {

@@ -90,32 +90,88 @@ fn every_problem_is_reported_at_once_with_its_place() {
     insta::assert_snapshot!(complaint(text, &["model.image_sise=3", "train.num_gpus=x"]));
 }
 
+/// Every file of `spec_invalid/` is refused with exit code 2 and the words of its snapshot. A first line
+/// `# action: NAME` and lines `# override: KEY=VALUE` say how it is loaded.
 #[test]
-fn root_level_num_epochs_gets_its_own_help() {
-    insta::assert_snapshot!(complaint(&format!("num_epochs: 3\nnum_gpus: 1\n{DATA}"), &[]));
+fn each_kind_of_mistake_is_explained() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/spec_invalid");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 15, "the files are gone");
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let said =
+            |word: &str| text.lines().filter_map(|l| l.strip_prefix(word)).map(str::to_owned).collect::<Vec<_>>();
+        let action = said("# action: ").first().map_or(Action::Train, |name| Action::from_name(name).unwrap());
+        let problems = spec::load(action, Some(&path), &said("# override: ")).expect_err("the spec is wrong");
+        assert_eq!(problems.exit as u8, 2, "{}", path.display());
+        let words = problems.to_string().replace(&folder.display().to_string(), "DIR");
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        insta::assert_snapshot!(format!("invalid_{name}"), words);
+    }
 }
 
 #[test]
-fn bad_yaml_duplicate_keys_and_circles_are_placed() {
-    insta::assert_snapshot!("syntax", complaint("train:\n  a: [1\n", &[]));
-    insta::assert_snapshot!("duplicate", complaint(&format!("{DATA}train: {{seed: 1, seed: 2}}\n"), &[]));
-    insta::assert_snapshot!(
-        "circle",
-        complaint(
-            &format!("{DATA}train:\n  results_dir: ${{results_dir}}\nresults_dir: ${{train.results_dir}}\n"),
-            &[]
-        )
-    );
+fn bad_overrides_are_reported_together_with_the_file() {
+    let (_dir, path) = write("train:\n  num_epocs: 3\n");
+    let overrides: Vec<String> = [
+        "train.seed",
+        "=3",
+        "~train.sed",
+        "train.num_epochs=[1",
+        "+train.new=1",
+        "dataset.train.datasets.4.image_dir=x",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let problems = spec::load(Action::Train, Some(&path), &overrides).unwrap_err();
+    let words = problems.to_string();
+    for word in ["num_epocs", "`train.seed`", "`=3`", "train.sed", "[1", "train.new", "datasets.4"] {
+        assert!(words.contains(word), "{word} is missing in\n{words}");
+    }
 }
 
 #[test]
-fn rules_between_fields_name_the_key() {
-    insta::assert_snapshot!(complaint(
-        &format!(
-            "{DATA}model: {{type: c-radio_v3-b, freeze_vision_encoder: true, freeze_text_encoder: true}}\npeft: {{enabled: false}}\n"
-        ),
-        &["train.distributed_strategy=fsdp", "train.grad_clip_norm=-1", "automl.metric=loss"]
+fn file_that_is_no_spec_is_refused_by_size_encoding_and_existence() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spec.yaml");
+    let load = || spec::load(Action::Train, Some(&path), &[]).unwrap_err();
+    assert_eq!(load().exit as u8, 6);
+    std::fs::write(&path, [0xff, 0xfe, 0x00]).unwrap();
+    assert!(load().to_string().contains("UTF-8"));
+    std::fs::write(&path, vec![b'#'; 5 << 20]).unwrap();
+    assert!(load().to_string().contains("larger than"));
+    // A device that never ends is cut off as well.
+    assert!(spec::load(Action::Train, Some(Path::new("/dev/zero")), &[]).unwrap_err().to_string().contains("larger"));
+}
+
+#[test]
+fn show_with_origins_says_where_each_value_came_from_and_without_loads_back() {
+    let (_dir, path) = write(&format!("{DATA}wandb: {{group: 'a  # b'}}\n"));
+    let r = spec::load(Action::Train, Some(&path), &["train.seed=3".to_owned()]).unwrap();
+    let all = r.to_yaml_with(spec::Comments::All);
+    assert!(all.contains("num_epochs: 10  # default") && all.contains("seed: 3  # command line"), "{all}");
+    let (_copy_dir, copy) = write(&r.to_yaml_with(spec::Comments::None));
+    assert_eq!(spec::load(Action::Train, Some(&copy), &[]).unwrap().tree, r.tree);
+}
+
+#[test]
+fn environment_and_results_dir_are_interpolated() {
+    let (_dir, path) = write(&format!(
+        "{DATA}results_dir: /r\nexport: {{onnx_file: '${{results_dir}}/${{env:CARGO_PKG_NAME}}.onnx'}}\n"
     ));
+    let r = spec::load(Action::Train, Some(&path), &[]).unwrap();
+    assert_eq!(r.spec.export.onnx_file.unwrap(), Path::new("/r/cliptune.onnx"));
+}
+
+#[test]
+fn list_entries_are_set_one_by_one_or_as_a_whole() {
+    let (_dir, path) = write(DATA);
+    let load = |over: &str| spec::load(Action::Train, Some(&path), &[over.to_owned()]).unwrap().spec.dataset.train;
+    assert_eq!(load("dataset.train.datasets.0.caption_file_suffix=.cap").datasets[0].caption_file_suffix, ".cap");
+    let whole = load("dataset.train.datasets=[{image_dir: /a}, {image_dir: /b, caption_dir: /c}]").datasets;
+    assert_eq!((whole.len(), whole[1].caption_dir.as_deref()), (2, Some(Path::new("/c"))));
+    assert_eq!(whole[0].caption_file_suffix, ".txt");
 }
 
 #[test]
@@ -123,6 +179,7 @@ fn deep_nesting_and_aliases_are_refused() {
     let deep = format!("train: {}", "[".repeat(5000));
     assert!(complaint(&deep, &[]).contains("error"));
     assert!(complaint("a: &x 1\nb: *x\n", &[]).contains("alias"));
+    assert!(complaint("train: {}\n---\ntrain: {}\n", &[]).contains("second document"));
 }
 
 #[test]
