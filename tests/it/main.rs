@@ -1,5 +1,5 @@
 //! The one integration binary: each extra one would link libtorch again.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 #[cfg(feature = "torch")]
 mod bad_data;
 mod cli;
