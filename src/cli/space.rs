@@ -1,13 +1,24 @@
-//! `cliptune space`.
+//! `cliptune space`: the search space of a spec, as a study would use it.
 
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::output;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
+use crate::base::files::with_path;
+use crate::base::units::{number, plural};
+use crate::journal::job::Action;
+use crate::search::space::domain::text;
+use crate::search::space::{Domain, Fixed, Parameter, Space, show_condition};
+use crate::spec::{self, Resolved};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// `show` or `check`.
-    #[arg(value_name = "show|check")]
+    #[arg(value_name = "show|check", value_parser = ["show", "check"])]
     pub verb: String,
     /// The spec.
     #[arg(value_name = "SPEC.yaml")]
@@ -24,6 +35,110 @@ pub struct Args {
 ///
 /// # Errors
 /// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    let resolved = spec::load(Action::Train, Some(&args.spec), &args.overrides)?;
+    let (space, fixed) = of_spec(&resolved)?;
+    if args.json {
+        output::json(&json!({
+            "version": 1,
+            "search_space": space.name(),
+            "space": space.to_json(),
+            "fixed": fixed.fixed,
+            "dropped": fixed.dropped,
+        }));
+    } else if args.verb == "show" {
+        output::data(&table(&space));
+    }
+    if !args.json {
+        remarks(&fixed).iter().for_each(|line| output::note(line));
+        if args.verb == "check" {
+            let searched = plural(space.len(), "parameter");
+            output::note(&format!("search space {}: {searched}, nothing wrong", space.name()));
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// The space that a study of this spec searches: the one it names, checked against the schema, without the parameters
+/// that the command line gives.
+///
+/// # Errors
+/// Everything wrong with the space, and an override that leaves nothing of it.
+pub fn of_spec(resolved: &Resolved) -> Result<(Space, Fixed), Problems> {
+    let setting = resolved.get("automl.search_space").map_or_else(|| "default".to_owned(), text);
+    let mut space = load(&setting)?;
+    let keys: Vec<String> = space.params().iter().map(|p| p.key.clone()).collect();
+    let given = keys.iter().filter(|key| resolved.is_from_command_line(key));
+    let given: Vec<(&str, &Value)> = given.filter_map(|key| Some((key.as_str(), resolved.get(key)?))).collect();
+    let fixed = space.fix_all(given)?;
+    space.check_against(|point| {
+        let values: Vec<(String, Value)> = point.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let tried = resolved.with(&values);
+        tried.map(|_| ()).map_err(|problems| problems.list.into_iter().map(|p| p.what).collect())
+    })?;
+    Ok((space, fixed))
+}
+
+/// The bundled space of this name, or the space file at this path.
+///
+/// # Errors
+/// When there is neither, and everything wrong with the file.
+pub fn load(setting: &str) -> Result<Space, Problems> {
+    let path = Path::new(setting);
+    let looks_like_a_path = setting.contains('/') || path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    if !looks_like_a_path && !path.is_file() {
+        return Space::bundled(setting);
+    }
+    let text = std::fs::read_to_string(path).map_err(with_path(path)).map_err(|e| {
+        let help = "automl.search_space is the name of a bundled space or the path of a space file";
+        Problems::one(ExitCode::NotFound, Problem::new(e.to_string()).help(help))
+    })?;
+    Space::parse_yaml(&text, setting)
+}
+
+/// One line for each parameter that the command line took out of the search.
+pub fn remarks(fixed: &Fixed) -> Vec<String> {
+    let given = fixed.fixed.iter().map(|(key, value)| format!("{key} = {} (given, not searched)", text(value)));
+    given.chain(fixed.dropped.iter().map(|key| format!("{key} has no effect then, not searched"))).collect()
+}
+
+/// The parameters of a space as a table, then its forbidden combinations.
+pub fn table(space: &Space) -> String {
+    let mut rows = vec![["parameter", "values", "scale", "good", "active when"].map(str::to_owned)];
+    rows.extend(space.params().iter().map(row));
+    let mut widths = [0; 5];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; 5]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    lines.extend(space.constraints().iter().map(|f| format!("never: {}", f.describe())));
+    lines.join("\n")
+}
+
+fn row(parameter: &Parameter) -> [String; 5] {
+    let step = |step: Option<String>| step.map_or_else(|| "linear".to_owned(), |s| format!("step {s}"));
+    let (values, scale) = match &parameter.domain {
+        Domain::Float { low, high, log: true, .. } => {
+            (format!("{} … {}", number(*low), number(*high)), "log".to_owned())
+        }
+        Domain::Float { low, high, step: by, .. } => {
+            (format!("{} … {}", number(*low), number(*high)), step(by.map(number)))
+        }
+        Domain::Int { low, high, log: true, .. } => (format!("{low} … {high}"), "log".to_owned()),
+        Domain::Int { low, high, step: by, .. } => (format!("{low} … {high}"), step(Some(by.to_string()))),
+        Domain::Categorical(list) | Domain::Ordinal(list) => {
+            (list.iter().map(text).collect::<Vec<_>>().join(", "), parameter.domain.kind().to_owned())
+        }
+        Domain::Bool => ("false, true".to_owned(), "bool".to_owned()),
+        Domain::Constant(value) => (text(value), "constant".to_owned()),
+    };
+    let good = parameter.good.as_ref().map_or_else(String::new, |v| v.as_f64().map_or_else(|| text(v), number));
+    let when = parameter.when.iter().map(show_condition).collect::<Vec<_>>().join(" and ");
+    [parameter.key.clone(), values, scale, good, when]
 }

@@ -178,13 +178,12 @@ fn space_validate_names_everything_wrong_with_a_point() {
 #[test]
 fn space_values_outside_the_schema_are_found() {
     let space = Space::bundled("lora").unwrap();
-    let schema = |key: &str, value: &Value| match key {
-        "peft.text.rank" if value == 64 => Err("must be at most 32".to_owned()),
-        "peft.enabled" => Err("no such key".to_owned()),
+    let schema = |point: &Params| match point.get("peft.text.rank") {
+        Some(rank) if *rank == 64 => Err(vec!["must be at most 32".to_owned()]),
         _ => Ok(()),
     };
     let problems = space.check_against(schema).unwrap_err();
-    assert_eq!(problems.list.len(), 2);
+    assert_eq!(problems.list.len(), 1);
     assert!(problems.to_string().contains("peft.text.rank = 64: must be at most 32"));
 }
 
@@ -300,4 +299,66 @@ fn search_unknown_sampler_and_scheduler_are_reported_together() {
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("pbt") && text.contains("asha") && text.contains("gp, random and sobol"), "{text}");
+}
+
+/// `cliptune space …` in the folder of the templates: exit code, stdout, stderr.
+fn space(args: &[&str]) -> (Option<i32>, String, String) {
+    let templates = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(env!("CARGO_BIN_EXE_cliptune")).current_dir(templates).arg("space").args(args).output();
+    let output = output.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn space_show_lists_what_is_searched_and_what_was_given() {
+    let (code, table, notes) = space(&["show", "templates/demo.yaml", "train.loss_type=clip"]);
+    assert_eq!(code, Some(0), "{notes}");
+    let rates = table.lines().find(|l| l.starts_with("train.optim.vision_lr")).unwrap();
+    assert!(rates.contains("1e-5 … 0.01") && rates.contains("log"), "{rates}");
+    assert!(!table.contains("loss_type"), "{table}");
+    assert!(notes.contains("train.loss_type = clip (given, not searched)"), "{notes}");
+}
+
+#[test]
+fn space_bundled_spaces_fit_the_schema() {
+    for name in ["default", "from_scratch", "tao"] {
+        let (code, out, notes) = space(&["check", "templates/demo.yaml", &format!("automl.search_space={name}")]);
+        assert_eq!((code, out.as_str()), (Some(0), ""), "{notes}");
+        assert!(notes.contains(name) && notes.contains("nothing wrong"), "{notes}");
+    }
+}
+
+#[test]
+fn space_json_reads_back_as_the_same_space() {
+    let setting = "automl.search_space=default";
+    let (code, out, _) = space(&["show", "templates/demo.yaml", "--json", setting, "model.freeze_text_encoder=true"]);
+    assert_eq!(code, Some(0));
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&shown["version"], &shown["search_space"]), (&json!(1), &json!("default")));
+    assert_eq!(shown["fixed"], json!({"model.freeze_text_encoder": true}));
+    assert_eq!(shown["dropped"], json!(["train.optim.text_lr"]));
+    let again = Space::parse_yaml(&shown["space"].to_string(), "json").unwrap();
+    assert!(again.contains("train.optim.vision_lr") && !again.contains("train.optim.text_lr"));
+}
+
+#[test]
+fn space_check_finds_mistakes_in_a_file_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.yaml");
+    let check = |text: &str, more: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let setting = format!("automl.search_space={}", file.display());
+        space(&[&["check", "templates/demo.yaml", &setting], more].concat())
+    };
+    let (code, _, notes) = check("parameters:\n  train.optim.vision_lr: {type: float, low: 1, high: 0}\n", &[]);
+    assert_eq!(code, Some(2));
+    assert!(notes.contains("mine.yaml:2:") && notes.contains("low 1 is above high 0"), "{notes}");
+    let unknown = "parameters:\n  train.optim.vison_lr: {type: float, low: 0.1, high: 0.2}\n  train.loss_type: {type: categorical, choices: [siglip, triplet]}\n";
+    let (code, _, notes) = check(unknown, &[]);
+    assert_eq!(code, Some(2));
+    assert!(notes.contains("vison_lr") && notes.contains("triplet"), "{notes}");
+    let (code, _, notes) = space(&["check", "templates/demo.yaml", "automl.search_space=nowhere"]);
+    assert_eq!(code, Some(6));
+    assert!(notes.contains("from_scratch"), "{notes}");
 }

@@ -8,7 +8,6 @@ mod check;
 pub mod domain;
 mod fix;
 mod joint;
-mod node;
 mod parse;
 pub mod point;
 mod write;
@@ -194,26 +193,47 @@ impl Space {
         if list.is_empty() { Ok(()) } else { Err(Problems::new(ExitCode::Usage, list)) }
     }
 
-    /// Asks `accepts` about values of every parameter: the ends of its range, or each of its choices. This is how a caller
+    /// Asks `accepts` about valid points that together hold both ends of every range and every choice. This is how a caller
     /// that knows the spec's schema makes sure that no trial can be an invalid spec.
     ///
     /// # Errors
-    /// A problem for each value that was refused, at most one a parameter.
-    pub fn check_against(&self, mut accepts: impl FnMut(&str, &Value) -> Result<(), String>) -> Result<(), Problems> {
+    /// A problem for each distinct reason to refuse a point, with the value that met it first.
+    pub fn check_against(&self, mut accepts: impl FnMut(&Params) -> Result<(), Vec<String>>) -> Result<(), Problems> {
         let mut list = Vec::new();
+        let mut known: Vec<String> = Vec::new();
         for p in &self.params {
             let values: Vec<Value> = match p.domain.choices() {
                 Some(count) => (0..count).map(|i| p.domain.choice(i)).collect(),
                 None => vec![p.domain.value_at(0.0), p.domain.value_at(1.0)],
             };
-            if let Some((value, why)) = values.iter().find_map(|v| accepts(&p.key, v).err().map(|why| (v, why))) {
-                list.push(
-                    Problem::new(format!("search space {}: {} = {}: {why}", self.name, p.key, domain::text(value)))
-                        .help("a space may only hold keys of the train schema, with values that it accepts"),
-                );
+            for value in values {
+                let Some(Err(reasons)) = self.point_with(&p.key, &value).map(|point| accepts(&point)) else { continue };
+                for why in reasons {
+                    if !known.contains(&why) {
+                        let what = format!("search space {}: {} = {}: {why}", self.name, p.key, domain::text(&value));
+                        let help = "a space may only hold keys of the train schema, with values that it accepts";
+                        list.push(Problem::new(what).help(help));
+                        known.push(why);
+                    }
+                }
             }
         }
         if list.is_empty() { Ok(()) } else { Err(Problems::new(ExitCode::Usage, list)) }
+    }
+
+    /// The default point, changed so that `key` is active and has `value`; `None` when the space does not allow it there.
+    fn point_with(&self, key: &str, value: &Value) -> Option<Params> {
+        let mut wanted = Params::from([(key.to_owned(), value.clone())]);
+        let mut open = vec![key.to_owned()];
+        while let Some(child) = open.pop() {
+            for condition in self.get(&child).into_iter().flat_map(|p| &p.when) {
+                wanted.insert(condition.parent.clone(), condition.values.first()?.clone());
+                open.push(condition.parent.clone());
+            }
+        }
+        let point = self.point_towards(|p| Some(wanted.get(&p.key).cloned().unwrap_or_else(|| p.default_value())));
+        let params = self.params_of(&point);
+        params.get(key).is_some_and(|v| domain::same(v, value)).then_some(params)
     }
 
     /// Number of points; `None` when a parameter is continuous or there are more than `limit`.

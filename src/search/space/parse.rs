@@ -13,10 +13,11 @@
 use serde_json::Value;
 
 use super::domain::{text, whole};
-use super::node::{At, Entry, Kind, Node, Source};
+
 use super::{Condition, Domain, Flaw, Forbidden, Parameter, Place, Space, nearest};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
+use crate::base::yaml::{At, Entry, Kind, Node, Source};
 use crate::journal::event::Params;
 
 const KINDS: [&str; 6] = ["float", "int", "categorical", "ordinal", "bool", "constant"];
