@@ -3,11 +3,18 @@
 //! Invariant: a run is a function of spec, data and seed; continuing from a checkpoint gives the same bits on the CPU.
 
 pub mod bench;
+pub mod checkpoint;
+mod console;
 pub mod device;
 pub mod loss;
 pub mod optim;
+pub mod pairs;
+pub mod progress;
+pub mod run;
 pub mod schedule;
+pub mod settings;
 mod shim;
 pub mod step;
 
+pub use progress::Progress;
 pub use shim::keep_freed_memory;

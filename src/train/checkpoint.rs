@@ -1,0 +1,146 @@
+//! Checkpoints: everything a run needs to go on bit for bit, in a folder that appears whole.
+//!
+//! Random streams are named by seed and epoch, so no generator's state has to be kept.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::optim::AdamW;
+use crate::base::files::{self, with_path};
+use crate::base::time::Timestamp;
+use crate::journal::event::JobEvent;
+use crate::journal::failure::{Failure, FailureKind};
+use crate::journal::layout::{CheckpointDir, JobDir};
+use crate::journal::writer::Writer;
+use crate::model::{Clip, weights};
+
+/// The best validation so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Epochs trained by then.
+    pub epoch: u32,
+    /// The metric.
+    pub value: f64,
+}
+
+/// Where a run stands (`meta.json`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Epochs that are done.
+    pub epoch: u32,
+    /// Optimiser steps that are done; more than those of the epochs when a run was stopped within one.
+    pub step: u64,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// Steps of the full budget.
+    pub horizon: u64,
+    /// Sum of the losses of the epoch that is under way.
+    pub loss_sum: f64,
+    /// The best validation so far.
+    pub best: Option<Best>,
+    /// The seed of the run.
+    pub seed: u64,
+    /// SHA-256 of the spec, for people: a resumed run may change what does not touch the horizon.
+    pub spec_hash: String,
+}
+
+/// Writes a checkpoint into `to`, which must not be a link, and returns its size in bytes.
+///
+/// # Errors
+/// `DiskFull` or `Io`; what was there before is then untouched and nothing half-written is left.
+pub fn save(to: &CheckpointDir, model: &Clip, optimizer: &AdamW, meta: &Meta) -> Result<u64, Failure> {
+    let parent = to.path().parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(with_path(parent))?;
+    let temporary = CheckpointDir(files::temporary_beside(to.path()));
+    let _ = fs::remove_dir_all(temporary.path());
+    let written = (|| {
+        fs::create_dir(temporary.path()).map_err(with_path(temporary.path()))?;
+        model.save(&temporary.model())?;
+        let state = optimizer.state();
+        weights::save(&temporary.optimizer(), state.iter().map(|(name, t)| (name.as_str(), t)))?;
+        let config = serde_json::to_vec_pretty(&model.config().to_file()).map_err(std::io::Error::from)?;
+        files::atomic_write(&temporary.config(), &config)?;
+        let meta = serde_json::to_vec_pretty(meta).map_err(std::io::Error::from)?;
+        files::atomic_write(&temporary.meta(), &meta)?;
+        let bytes = size(temporary.path());
+        // A folder cannot replace one that is not empty; an older attempt at the same epoch makes room.
+        if to.path().exists() {
+            fs::remove_dir_all(to.path()).map_err(with_path(to.path()))?;
+        }
+        fs::rename(temporary.path(), to.path()).map_err(with_path(to.path()))?;
+        files::sync_folder(to.path())?;
+        Ok(bytes)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_dir_all(temporary.path());
+    }
+    written
+}
+
+/// Takes over a checkpoint.
+///
+/// # Errors
+/// `BadCheckpoint` when it cannot be read or belongs to another run.
+pub fn load(from: &CheckpointDir, model: &Clip, optimizer: &mut AdamW) -> Result<Meta, Failure> {
+    let bad = |e: &dyn std::fmt::Display| {
+        let text = format!("{}: not a checkpoint that can be continued: {e}", from.path().display());
+        Failure::new(FailureKind::BadCheckpoint, text)
+    };
+    let text = fs::read(from.meta()).map_err(|e| bad(&e))?;
+    let meta: Meta = serde_json::from_slice(&text).map_err(|e| bad(&e))?;
+    if !from.optimizer().is_file() {
+        return Err(bad(&"it has no optimiser state (only the newest checkpoint of a run keeps it)"));
+    }
+    model.load(&from.model())?;
+    optimizer.restore(&weights::read(&from.optimizer())?)?;
+    Ok(meta)
+}
+
+/// Points `last` (and `best`) at a checkpoint of this job and deletes what nothing needs any more: checkpoints that are
+/// neither, and the optimiser state of a best one that is not the last.
+///
+/// # Errors
+/// When a link or the journal cannot be written.
+pub fn link_and_prune(
+    dir: &JobDir,
+    newest: &CheckpointDir,
+    best: bool,
+    events: &mut Writer<JobEvent>,
+) -> Result<(), Failure> {
+    let name = newest.path().file_name().unwrap_or_default();
+    files::atomic_symlink(Path::new(name), dir.last().path())?;
+    if best {
+        files::atomic_symlink(Path::new(name), dir.best().path())?;
+    }
+    let keep = fs::read_link(dir.best().path()).ok();
+    let entries = fs::read_dir(dir.checkpoints()).map_err(with_path(&dir.checkpoints()))?;
+    for entry in entries.flatten() {
+        let own = entry.file_name();
+        let text = own.to_string_lossy();
+        if own == name || !entry.file_type().is_ok_and(|t| t.is_dir()) || text.starts_with('.') {
+            continue;
+        }
+        let path = entry.path();
+        let (target, why) = if keep.as_deref() == Some(Path::new(&own)) {
+            (CheckpointDir(path).optimizer(), "only the newest checkpoint is continued")
+        } else {
+            (path, "neither the best checkpoint nor the newest")
+        };
+        let bytes = size(&target);
+        let gone = if target.is_dir() { fs::remove_dir_all(&target) } else { fs::remove_file(&target) };
+        if gone.is_ok() {
+            let path = target.strip_prefix(dir.path()).unwrap_or(&target).to_owned();
+            events.append(Timestamp::now(), JobEvent::CheckpointDeleted { path, why: why.to_owned(), bytes })?;
+        }
+    }
+    Ok(())
+}
+
+fn size(path: &Path) -> u64 {
+    match fs::read_dir(path) {
+        Ok(entries) => entries.flatten().filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum(),
+        Err(_) => fs::metadata(path).map_or(0, |m| m.len()),
+    }
+}

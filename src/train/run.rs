@@ -1,0 +1,279 @@
+//! The training loop: validate, train an epoch, validate, save, until the budget is spent or someone asks to stop.
+//!
+//! Invariant: the events of a run that was stopped and continued equal those of one that was not, in all but time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::checkpoint::{self, Best, Meta};
+use super::optim::{AdamW, groups};
+use super::pairs::{Pairs, check_size};
+use super::progress::Progress;
+use super::schedule::Schedule;
+use super::settings::Settings;
+use super::step::step;
+use super::{console, device};
+use crate::base::files;
+use crate::base::time::Timestamp;
+use crate::journal::event::{JobEvent, Metrics, Outcome};
+use crate::journal::failure::{Failure, FailureKind};
+use crate::journal::job::Job;
+use crate::journal::layout::{CheckpointDir, JobDir};
+use crate::journal::writer::Writer;
+use crate::model::clip::failed;
+use crate::model::parameters::Part;
+use crate::model::{Clip, ClipConfig};
+use crate::spec::sections::Spec;
+
+/// Trains as the job and the spec say.
+///
+/// # Errors
+/// Why it could not go on.
+pub fn train(
+    job: &Job,
+    dir: &JobDir,
+    spec: &Spec,
+    events: &mut Writer<JobEvent>,
+    progress: &Progress,
+    stop: &AtomicBool,
+) -> Result<Outcome, Failure> {
+    let mut run = Run::start(job, dir, spec, events, progress, stop)?;
+    if run.meta.step == 0 && run.meta.epoch == 0 {
+        run.validate()?;
+    }
+    while run.meta.epoch < run.settings.until {
+        if let Some(why) = run.epoch()? {
+            run.save_interrupted()?;
+            return Ok(Outcome::Stopped { why });
+        }
+        let (epoch, last) = (run.meta.epoch, run.meta.epoch == run.settings.until);
+        let best = (epoch.is_multiple_of(run.settings.validate_every) || last) && run.validate()?;
+        if best || last || epoch.is_multiple_of(run.settings.save_every) {
+            run.save(best)?;
+        }
+    }
+    Ok(Outcome::Completed)
+}
+
+struct Run<'a> {
+    job: &'a Job,
+    dir: &'a JobDir,
+    spec: &'a Spec,
+    events: &'a mut Writer<JobEvent>,
+    progress: &'a Progress,
+    stop: &'a AtomicBool,
+    settings: Settings,
+    schedule: Schedule,
+    model: Clip,
+    optimizer: AdamW,
+    train: Pairs,
+    val: Pairs,
+    meta: Meta,
+}
+
+impl<'a> Run<'a> {
+    fn start(
+        job: &'a Job,
+        dir: &'a JobDir,
+        spec: &'a Spec,
+        events: &'a mut Writer<JobEvent>,
+        progress: &'a Progress,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, Failure> {
+        let settings = Settings::of(spec, job)?;
+        super::keep_freed_memory();
+        let threads = if job.threads > 0 { job.threads } else { usize::try_from(spec.train.threads).unwrap_or(0) };
+        if threads > 0 {
+            tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        }
+        let model = build(spec, &settings, device::of(&job.gpus)?)?;
+        let mut train = open("train", spec, job, &model, events)?;
+        let mut val = open("val", spec, job, &model, events)?;
+        check_size("train", train.set.len(), settings.batch, job.gpus.len())?;
+        let steps_per_epoch = (train.set.len() / settings.batch) as u64;
+        let schedule = settings.schedule(steps_per_epoch);
+        let mut optimizer = AdamW::new(groups(&model), settings.optim)?;
+        let from = if job.resume && dir.last().meta().is_file() {
+            Some(dir.last())
+        } else {
+            spec.train.resume_training_checkpoint_path.clone().map(CheckpointDir)
+        };
+        let meta = match from {
+            Some(from) => {
+                let meta = checkpoint::load(&from, &model, &mut optimizer)?;
+                fits(&meta, &from, steps_per_epoch, schedule.horizon)?;
+                console::line(&format!("continuing after epoch {} (step {})", meta.epoch, meta.step));
+                meta
+            }
+            None => fresh_meta(spec, &settings, steps_per_epoch, schedule.horizon),
+        };
+        train.embed_frozen(&model, settings.val_batch)?;
+        val.embed_frozen(&model, settings.val_batch)?;
+        progress.set_steps(meta.step, schedule.horizon);
+        progress.set_epoch(meta.epoch);
+        Ok(Self { job, dir, spec, events, progress, stop, settings, schedule, model, optimizer, train, val, meta })
+    }
+
+    /// Trains the epoch after `meta.epoch`; `Some(why)` when it was stopped within.
+    fn epoch(&mut self) -> Result<Option<String>, Failure> {
+        let epoch = self.meta.epoch + 1;
+        let done = self.meta.step - u64::from(self.meta.epoch) * self.meta.steps_per_epoch;
+        self.progress.set_epoch(epoch);
+        let (start, mut images) = (Instant::now(), 0);
+        let skip = usize::try_from(done).unwrap_or(usize::MAX);
+        let batches = self.train.epoch(self.settings.batch, self.meta.seed, epoch, skip)?;
+        for sides in batches {
+            if let Some(why) = self.asked_to_stop() {
+                return Ok(Some(why));
+            }
+            let (images_side, texts_side) = sides?;
+            let factor = self.schedule.factor(self.meta.step);
+            let settings = &self.settings;
+            let rate = |part: Part| settings.rate(part) * factor;
+            let sides = (&images_side, &texts_side);
+            let loss = step(&self.model, &mut self.optimizer, settings.loss, sides, rate)?;
+            let loss = loss.f_double_value(&[]).map_err(failed)?;
+            self.meta.step += 1;
+            if !loss.is_finite() {
+                return Err(self.not_finite(loss, epoch, factor));
+            }
+            self.meta.loss_sum += loss;
+            images += self.settings.batch;
+            self.progress.set_loss(loss);
+            self.progress.set_steps(self.meta.step, self.schedule.horizon);
+            self.progress.set_images_per_s(images as f64 / start.elapsed().as_secs_f64());
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let loss = self.meta.loss_sum / self.meta.steps_per_epoch as f64;
+        self.meta.loss_sum = 0.0;
+        self.meta.epoch = epoch;
+        // The rates of the last step.
+        let factor = self.schedule.factor(self.meta.step.saturating_sub(1));
+        let images_per_s = if seconds > 0.0 { images as f64 / seconds } else { 0.0 };
+        console::line(&format!("epoch {epoch}: loss {loss:.4}, {images_per_s:.0} images/s, {seconds:.1} s"));
+        self.record(JobEvent::EpochEnded {
+            epoch,
+            step: self.meta.step,
+            loss: Some(loss).filter(|l| l.is_finite()),
+            vision_lr: self.settings.rate(Part::Vision) * factor,
+            text_lr: self.settings.rate(Part::Text) * factor,
+            images_per_s,
+            seconds,
+        })?;
+        Ok(None)
+    }
+
+    /// Measures the model; whether it is the best trained one so far.
+    fn validate(&mut self) -> Result<bool, Failure> {
+        let start = Instant::now();
+        let truth = self.spec.dataset.val.ground_truth;
+        let metrics: Metrics = self.val.measure(&self.model, self.settings.val_batch, truth)?.metrics("val");
+        let (epoch, step) = (self.meta.epoch, self.meta.step);
+        let value = metrics.get(&self.job.metric).copied().flatten();
+        let shown = value.map_or("not finite".to_owned(), |v| format!("{v:.4}"));
+        console::line(&format!("epoch {epoch}: {} {shown}", self.job.metric));
+        if !metrics.contains_key(&self.job.metric) {
+            let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
+            let message = format!("automl.metric {:?} is none of: {}", self.job.metric, known.join(", "));
+            return Err(Failure::new(FailureKind::SpecInvalid, message));
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        self.record(JobEvent::Validated { epoch, step, metrics, seconds })?;
+        let Some(value) = value.filter(|_| epoch > 0) else { return Ok(false) };
+        let better = self.meta.best.is_none_or(|b| self.job.direction.is_better(value, b.value));
+        if better {
+            self.meta.best = Some(Best { epoch, value });
+        }
+        Ok(better)
+    }
+
+    fn save(&mut self, best: bool) -> Result<(), Failure> {
+        self.save_to(self.dir.checkpoint(self.meta.epoch), best)
+    }
+
+    /// A checkpoint between two epochs' ends, in a folder of its own so that no finished epoch's is touched.
+    fn save_interrupted(&mut self) -> Result<(), Failure> {
+        let name = format!("step_{:08}", self.meta.step);
+        self.save_to(CheckpointDir(self.dir.checkpoints().join(name)), false)
+    }
+
+    fn save_to(&mut self, to: CheckpointDir, best: bool) -> Result<(), Failure> {
+        let bytes = checkpoint::save(&to, &self.model, &self.optimizer, &self.meta)?;
+        let path = to.path().strip_prefix(self.dir.path()).unwrap_or(to.path()).to_owned();
+        let (epoch, step) = (self.meta.epoch, self.meta.step);
+        self.record(JobEvent::CheckpointSaved { epoch, step, path, bytes, best })?;
+        checkpoint::link_and_prune(self.dir, &to, best, self.events)
+    }
+
+    fn record(&mut self, event: JobEvent) -> Result<(), Failure> {
+        self.events.append(Timestamp::now(), event)?;
+        Ok(())
+    }
+
+    fn asked_to_stop(&self) -> Option<String> {
+        self.stop.load(Ordering::Relaxed).then(|| format!("asked to stop at step {}", self.meta.step))
+    }
+
+    fn not_finite(&self, loss: f64, epoch: u32, factor: f64) -> Failure {
+        let [vision, text, _] = self.settings.rates.map(|r| r * factor);
+        let message = format!(
+            "the loss became {loss} in step {} (epoch {epoch}) at learning rates {vision:e} (vision) and {text:e} (text)",
+            self.meta.step
+        );
+        Failure::new(FailureKind::NonFiniteLoss, message)
+    }
+}
+
+fn build(spec: &Spec, settings: &Settings, device: tch::Device) -> Result<Clip, Failure> {
+    let mut config = ClipConfig::resolve(&spec.model.kind)?;
+    let (scale, bias) = settings.loss.initial_logits();
+    config.init_logit_scale = spec.model.init_logit_scale.or(config.init_logit_scale).or(Some(scale));
+    config.init_logit_bias = spec.model.init_logit_bias.or(config.init_logit_bias).or(bias);
+    let mut model = Clip::new(&config, device, settings.seed)?;
+    if let Some(path) = &spec.train.pretrained_model_path {
+        let folder = CheckpointDir(path.clone());
+        model.load(&if path.is_dir() { folder.model() } else { path.clone() })?;
+        let overrides = [
+            (Some(model.logit_scale()), spec.model.init_logit_scale),
+            (model.logit_bias(), spec.model.init_logit_bias),
+        ];
+        for (tensor, value) in overrides {
+            if let (Some(tensor), Some(value)) = (tensor, value) {
+                let _ = tch::no_grad(|| tensor.shallow_clone().f_fill_(value)).map_err(failed)?;
+            }
+        }
+    }
+    model.set_matmul_kind(settings.kind);
+    for &part in &settings.frozen {
+        model.freeze(part);
+    }
+    Ok(model)
+}
+
+fn open(split: &str, spec: &Spec, job: &Job, model: &Clip, events: &mut Writer<JobEvent>) -> Result<Pairs, Failure> {
+    let pairs = Pairs::open(split, spec, job, model)?;
+    let (count, seconds, cached) = (pairs.set.len(), pairs.set.build_seconds(), pairs.set.from_cache());
+    console::line(&format!("{split}: {count} pairs{}", if cached { " (from the cache)" } else { "" }));
+    events.append(Timestamp::now(), JobEvent::DataReady { split: split.to_owned(), pairs: count, seconds, cached })?;
+    Ok(pairs)
+}
+
+fn fresh_meta(spec: &Spec, settings: &Settings, steps_per_epoch: u64, horizon: u64) -> Meta {
+    use sha2::{Digest, Sha256};
+    let text = serde_json::to_vec(spec).unwrap_or_default();
+    let spec_hash = files::hex(&Sha256::digest(text));
+    Meta { epoch: 0, step: 0, steps_per_epoch, horizon, loss_sum: 0.0, best: None, seed: settings.seed, spec_hash }
+}
+
+fn fits(meta: &Meta, from: &CheckpointDir, steps_per_epoch: u64, horizon: u64) -> Result<(), Failure> {
+    if (meta.steps_per_epoch, meta.horizon) == (steps_per_epoch, horizon) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} was written with {} steps an epoch and {} in all, now there are {steps_per_epoch} and {horizon}: the data, dataset.train.batch_size or train.num_epochs changed",
+        from.path().display(),
+        meta.steps_per_epoch,
+        meta.horizon
+    );
+    Err(Failure::new(FailureKind::BadCheckpoint, message))
+}

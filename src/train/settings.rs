@@ -1,0 +1,137 @@
+//! What a run does, taken from its spec and its job and checked for what this trainer can do: every problem at once.
+
+use tch::Kind;
+
+use super::loss::Loss;
+use super::optim;
+use super::schedule::{Schedule, Shape};
+use crate::base::seed;
+use crate::journal::failure::{Failure, FailureKind};
+use crate::journal::job::Job;
+use crate::model::parameters::Part;
+use crate::spec::sections::{LossType, OptimizerType, Precision, ScheduleShape, Spec};
+
+/// What a run does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Seed of everything random in it.
+    pub seed: u64,
+    /// Pairs of a step.
+    pub batch: usize,
+    /// Pairs of a step of validation.
+    pub val_batch: usize,
+    /// Epochs of the full budget, which fix the schedule.
+    pub epochs: u32,
+    /// Train until this epoch is done.
+    pub until: u32,
+    /// Epochs between two validations.
+    pub validate_every: u32,
+    /// Epochs between two checkpoints.
+    pub save_every: u32,
+    /// The loss.
+    pub loss: Loss,
+    /// Kind of the matrix products' operands.
+    pub kind: Kind,
+    /// Coefficients of the optimiser.
+    pub optim: optim::Settings,
+    /// Peak learning rates of image tower, text tower and logit scalars.
+    pub rates: [f64; 3],
+    /// Shape of the learning rate.
+    pub shape: Shape,
+    /// Steps of the ramp.
+    pub warmup_steps: u64,
+    /// Share of all steps of the ramp; wins over the steps.
+    pub warmup_ratio: Option<f64>,
+    /// Towers that stay as they are.
+    pub frozen: Vec<Part>,
+}
+
+impl Settings {
+    /// The settings of a job.
+    ///
+    /// # Errors
+    /// `SpecInvalid` with everything that cannot be done.
+    pub fn of(spec: &Spec, job: &Job) -> Result<Self, Failure> {
+        let train = &spec.train;
+        let on_cpu = job.gpus.is_empty();
+        let mut problems = Vec::new();
+        let mut refuse = |when: bool, what: &str| {
+            if when {
+                problems.push(what.to_owned());
+            }
+        };
+        refuse(
+            train.precision == Precision::Fp16 && on_cpu,
+            "train.precision is fp16, which needs a GPU; on the CPU set train.precision=fp32 or bf16",
+        );
+        refuse(
+            train.precision == Precision::Fp16 && !on_cpu,
+            "train.precision is fp16, which needs loss scaling that is not there; set train.precision=bf16 or fp32",
+        );
+        refuse(train.optim.optimizer_type == OptimizerType::Lamb, "train.optim.optimizer_type is lamb; use adamw");
+        refuse(job.gpus.len() > 1, "one job trains on one GPU; give each trial one GPU");
+        refuse(
+            train.val_check_interval.is_some(),
+            "train.val_check_interval: use train.validation_interval, in epochs",
+        );
+        refuse(train.checkpoint_interval_unit == "step", "train.checkpoint_interval_unit is step; use epoch");
+        refuse(train.siglip_loss_mask_mode != "none", "train.siglip_loss_mask_mode needs attributes; use none");
+        refuse(train.triplet_loss_weight != 0.0, "train.triplet_loss_weight is not 0; the triplet term is not there");
+        refuse(spec.peft.enabled, "peft.enabled is true; adapters are not there, use the freeze flags of model");
+        refuse(spec.regularization.enabled, "regularization.enabled is true; preservation losses are not there");
+        let betas: [f64; 2] = train.optim.betas.as_slice().try_into().unwrap_or([f64::NAN; 2]);
+        refuse(!betas.iter().all(|b| (0.0..1.0).contains(b)), "train.optim.betas: expected two numbers in 0 <= x < 1");
+        refuse(train.grad_clip_norm.is_some_and(|n| n.is_nan() || n <= 0.0), "train.grad_clip_norm must be above 0");
+        if !problems.is_empty() {
+            return Err(Failure::new(FailureKind::SpecInvalid, problems.join("\n")));
+        }
+        let epochs = u32::try_from(train.num_epochs).unwrap_or(u32::MAX);
+        let clamp = |n: u64| u32::try_from(n.max(1)).unwrap_or(u32::MAX);
+        let flags = [(spec.model.freeze_vision_encoder, Part::Vision), (spec.model.freeze_text_encoder, Part::Text)];
+        Ok(Self {
+            seed: seed::child(u64::try_from(train.seed).unwrap_or(0), &format!("data/{}", spec.dataset.seed)),
+            batch: usize::try_from(spec.dataset.train.batch_size.max(1)).unwrap_or(usize::MAX),
+            val_batch: usize::try_from(spec.dataset.val.batch_size.max(1)).unwrap_or(usize::MAX),
+            epochs,
+            until: job.until_epoch.min(epochs),
+            validate_every: clamp(train.validation_interval),
+            save_every: clamp(train.checkpoint_interval),
+            loss: match train.loss_type {
+                LossType::Siglip => Loss::Siglip,
+                LossType::Clip => Loss::Clip,
+            },
+            kind: if train.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float },
+            optim: optim::Settings {
+                betas,
+                eps: train.optim.eps,
+                weight_decay: train.optim.weight_decay,
+                clip_norm: train.grad_clip_norm,
+            },
+            rates: [train.optim.vision_lr, train.optim.text_lr, train.optim.logit_lr.unwrap_or(train.optim.text_lr)],
+            shape: match train.optim.scheduler {
+                ScheduleShape::Cosine => Shape::Cosine,
+                ScheduleShape::Linear => Shape::Linear,
+                ScheduleShape::Constant => Shape::Constant,
+            },
+            warmup_steps: train.optim.warmup_steps,
+            warmup_ratio: train.optim.warmup_ratio,
+            frozen: flags.into_iter().filter(|(on, _)| *on).map(|(_, part)| part).collect(),
+        })
+    }
+
+    /// The schedule, for epochs of so many steps.
+    pub fn schedule(&self, steps_per_epoch: u64) -> Schedule {
+        let horizon = steps_per_epoch * u64::from(self.epochs);
+        let warmup = self.warmup_ratio.map_or(self.warmup_steps, |r| (r * horizon as f64).round() as u64);
+        Schedule { shape: self.shape, warmup, horizon }
+    }
+
+    /// The peak learning rate of a part.
+    pub fn rate(&self, part: Part) -> f64 {
+        self.rates[match part {
+            Part::Vision => 0,
+            Part::Text => 1,
+            Part::Logit => 2,
+        }]
+    }
+}
