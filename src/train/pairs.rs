@@ -132,6 +132,8 @@ fn source(listed: &sections::DataSource) -> DataSource {
         image_list_file: listed.image_list_file.clone(),
         caption_dir: listed.caption_dir.clone(),
         caption_file_suffix: listed.caption_file_suffix.clone(),
+        train_pairs_file: listed.train_pairs_file.clone(),
+        attribute_pairs_file: listed.attribute_pairs_file.clone(),
     }
 }
 
