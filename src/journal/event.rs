@@ -115,7 +115,7 @@ pub enum StudyEvent {
     TrialSuggested {
         /// The trial.
         trial: TrialId,
-        /// Its point; empty for the baseline.
+        /// Its point; for the baseline, what the spec says for the searched keys.
         params: Params,
         /// Where the point came from.
         origin: PointOrigin,
@@ -204,7 +204,7 @@ pub enum StudyEvent {
     CommandAccepted {
         /// Its id.
         id: String,
-        /// What it asked.
+        /// What it asked: the [`super::spool::Command`] as JSON, from which the state learns what is wanted.
         command: String,
     },
     /// A command file was refused.

@@ -8,4 +8,4 @@ pub mod trial;
 
 pub use reader::{StateReader, load};
 pub use study::{Controller, Counts, PromotionState, PromotionStep, StudyMeta, StudyState};
-pub use trial::{Checkpoint, EpochStats, TrialState, TrialStatus};
+pub use trial::{Checkpoint, EpochStats, Intent, TrialState, TrialStatus};

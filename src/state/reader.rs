@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::base::ids::TrialId;
-use crate::journal::event::{JobEvent, StudyEvent};
+use crate::journal::event::{JobEvent, Line, StudyEvent};
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::layout::StudyDir;
 use crate::journal::tail::Tail;
@@ -61,10 +61,13 @@ impl StateReader {
         for line in &lines {
             self.state.apply(line);
         }
-        let jobs = self.jobs.poll(&self.dir, &mut self.state)?;
+        let jobs = self.jobs.poll(&self.dir, &mut self.state, &mut |_, _, _| {})?;
         Ok(!lines.is_empty() || jobs)
     }
 }
+
+/// Called with every line of a worker after it was folded in.
+pub type Seen<'a> = &'a mut dyn FnMut(&StudyState, TrialId, &Line<JobEvent>);
 
 /// The journals and heartbeats of all trials, followed. The controller uses it beside its own journal.
 #[derive(Debug, Default)]
@@ -84,11 +87,11 @@ impl JobTails {
     ///
     /// # Errors
     /// When a journal cannot be read.
-    pub fn poll(&mut self, dir: &StudyDir, state: &mut StudyState) -> io::Result<bool> {
+    pub fn poll(&mut self, dir: &StudyDir, state: &mut StudyState, seen: Seen<'_>) -> io::Result<bool> {
         let mut changed = false;
         let ids: Vec<TrialId> = state.trials.keys().copied().collect();
         for id in ids {
-            changed |= self.poll_trial(dir, state, id)?;
+            changed |= self.poll_trial(dir, state, id, seen)?;
         }
         Ok(changed)
     }
@@ -97,7 +100,13 @@ impl JobTails {
     ///
     /// # Errors
     /// When its journal cannot be read.
-    pub fn poll_trial(&mut self, dir: &StudyDir, state: &mut StudyState, id: TrialId) -> io::Result<bool> {
+    pub fn poll_trial(
+        &mut self,
+        dir: &StudyDir,
+        state: &mut StudyState,
+        id: TrialId,
+        seen: Seen<'_>,
+    ) -> io::Result<bool> {
         let Some(trial) = state.trials.get(&id) else { return Ok(false) };
         let (attempt, was_final, was_active) = (trial.attempt, trial.state.is_final(), trial.state.is_active());
         let job = dir.trial(id);
@@ -110,6 +119,7 @@ impl JobTails {
         followed.settled = was_final.then_some(attempt);
         for line in &lines {
             state.apply_job(id, line);
+            seen(state, id, line);
         }
         let mut changed = !lines.is_empty();
         if was_active && let Some(trial) = state.trials.get_mut(&id) {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::ids::TrialId;
 use crate::base::process::ProcessRef;
 use crate::base::time::{Timestamp, seconds_between};
-use crate::journal::event::{Direction, JobEvent, Line, Params, StudyEvent, TrialEnd};
+use crate::journal::event::{Direction, JobEvent, Line, Outcome, Params, StudyEvent, TrialEnd};
+use crate::journal::spool;
 
 use super::rank;
-use super::trial::{TrialState, TrialStatus};
+use super::trial::{Intent, TrialState, TrialStatus};
 
 /// What the study was created with.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +131,10 @@ pub struct StudyState {
     pub ended: Option<String>,
     /// The last promotion.
     pub promotion: Option<PromotionState>,
+    /// A promotion that a user asked for and that has not begun: which trial, `None` for the best.
+    pub promotion_wanted: Option<Option<TrialId>>,
+    /// Whether a user asked the present controller to leave.
+    pub stop_wanted: bool,
     /// Ids of commands that were answered.
     pub answered: BTreeSet<String>,
     /// Seconds that earlier controllers spent on the study.
@@ -200,6 +205,7 @@ impl StudyState {
                     stopped: None,
                 });
                 self.ended = None;
+                self.stop_wanted = false;
             }
             StudyEvent::ControllerStopped { reason } => {
                 if let Some(controller) = &mut self.controller {
@@ -222,7 +228,13 @@ impl StudyState {
             StudyEvent::Promotion { trial, step, status, detail } => {
                 self.promotion_step(*trial, step, status, detail, ts);
             }
-            StudyEvent::CommandAccepted { id, .. } | StudyEvent::CommandRejected { id, .. } => {
+            StudyEvent::CommandAccepted { id, command } => {
+                self.answered.insert(id.clone());
+                if let Ok(command) = serde_json::from_str(command) {
+                    self.wish(&command);
+                }
+            }
+            StudyEvent::CommandRejected { id, .. } => {
                 self.answered.insert(id.clone());
             }
             StudyEvent::StudyEnded { reason } => self.ended = Some(reason.clone()),
@@ -247,6 +259,27 @@ impl StudyState {
         }
     }
 
+    /// Keeps what a command asks for until it has happened, so that it survives the controller that accepted it.
+    fn wish(&mut self, command: &spool::Command) {
+        match command {
+            spool::Command::Stop => self.stop_wanted = true,
+            spool::Command::Promote { trial } => self.promotion_wanted = Some(*trial),
+            spool::Command::StopTrial { trial } => self.intend(*trial, Some(Intent::Cancel)),
+            spool::Command::PauseTrial { trial } => self.intend(*trial, Some(Intent::Pause)),
+            spool::Command::ResumeTrial { trial } | spool::Command::Retry { trial } => self.intend(*trial, None),
+            spool::Command::Pause
+            | spool::Command::Resume
+            | spool::Command::AddTrials { .. }
+            | spool::Command::Enqueue { .. } => {}
+        }
+    }
+
+    fn intend(&mut self, trial: TrialId, intent: Option<Intent>) {
+        if let Some(trial) = self.trials.get_mut(&trial) {
+            trial.intent = intent;
+        }
+    }
+
     fn promotion_step(&mut self, trial: TrialId, step: &str, status: &str, detail: &str, ts: Timestamp) {
         // Another trial, or the first step anew, begins another promotion.
         let is_new = match &self.promotion {
@@ -254,6 +287,7 @@ impl StudyState {
             None => true,
         };
         if is_new {
+            self.promotion_wanted = None;
             self.promotion = Some(PromotionState { trial, steps: Vec::new() });
         }
         let Some(promotion) = &mut self.promotion else { return };
@@ -346,10 +380,14 @@ fn apply_to_trial(trial: &mut TrialState, event: &StudyEvent, ts: Timestamp) {
             trial.failure = failure.clone();
             trial.finished = Some(ts);
             trial.launched = None;
+            trial.intent = None;
         }
-        StudyEvent::TrialPaused { .. } => trial.state = TrialStatus::Paused,
+        StudyEvent::TrialPaused { .. } => {
+            trial.state = TrialStatus::Paused;
+            trial.intent = None;
+        }
         StudyEvent::TrialQueued { .. } => {
-            if let Some(crate::journal::event::Outcome::Failed { .. }) = &trial.ended {
+            if let Some(Outcome::Failed { .. }) = &trial.ended {
                 // A user's retry of a failed trial starts counting anew.
                 trial.retries = if trial.state.is_final() { 0 } else { trial.retries + 1 };
             }

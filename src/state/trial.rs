@@ -87,6 +87,15 @@ impl From<TrialEnd> for TrialStatus {
     }
 }
 
+/// What a user asked of a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Stop it for good.
+    Cancel,
+    /// Stop it until it is resumed.
+    Pause,
+}
+
 /// One epoch of training, as the worker reported it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochStats {
@@ -154,6 +163,11 @@ pub struct TrialState {
     pub process: Option<ProcessRef>,
     /// `cpu`, `cuda:0`: the device of the last worker.
     pub device: Option<String>,
+    /// The worker of the last attempt as it named itself; known before the controller's own event when that one was
+    /// killed between starting the worker and writing it down.
+    pub started: Option<(u32, ProcessRef)>,
+    /// What a user asked of a trial that cannot happen at once.
+    pub intent: Option<Intent>,
     /// How the last attempt ended, as the controller saw it; the decision what becomes of the trial follows.
     pub ended: Option<Outcome>,
     /// How the last attempt ended, as its worker wrote it.
@@ -175,7 +189,6 @@ pub struct TrialState {
     /// Remarks of the worker.
     pub notes: Vec<String>,
     pub(super) done_seconds: f64,
-    pub(super) started_attempt: u32,
 }
 
 impl TrialState {
@@ -197,6 +210,8 @@ impl TrialState {
             attempt: 0,
             process: None,
             device: None,
+            started: None,
+            intent: None,
             ended: None,
             reported: None,
             failure: None,
@@ -208,7 +223,6 @@ impl TrialState {
             heartbeat: None,
             notes: Vec::new(),
             done_seconds: 0.0,
-            started_attempt: 0,
         }
     }
 
@@ -274,10 +288,11 @@ impl TrialState {
         self.ended = None;
         self.failure = None;
         self.finished = None;
-        if self.started_attempt < attempt {
+        let has_started = self.started.is_some_and(|(started, _)| started >= attempt);
+        if !has_started {
             self.reported = None;
         }
-        self.state = if self.started_attempt >= attempt { TrialStatus::Running } else { TrialStatus::Launching };
+        self.state = if has_started { TrialStatus::Running } else { TrialStatus::Launching };
     }
 
     pub(super) fn job_ended(&mut self, attempt: u32, outcome: Outcome, ts: Timestamp) {
@@ -294,8 +309,8 @@ impl TrialState {
     /// What the worker wrote. `metric` ranks the study.
     pub(super) fn apply_job(&mut self, line: &Line<JobEvent>, metric: &str, direction: Direction) {
         match &line.event {
-            JobEvent::JobStarted { attempt, device, resumed_from, .. } => {
-                self.started_attempt = *attempt;
+            JobEvent::JobStarted { attempt, device, resumed_from, process, .. } => {
+                self.started = Some((*attempt, *process));
                 self.device = Some(device.clone());
                 self.reported = None;
                 self.heartbeat = None;
