@@ -4,8 +4,10 @@ pub mod rank;
 pub mod reader;
 pub mod snapshot;
 pub mod study;
+pub mod table;
 pub mod trial;
 
+pub use rank::compare as rank_compare;
 pub use reader::{StateReader, load};
 pub use study::{Controller, Counts, PromotionState, PromotionStep, StudyMeta, StudyState};
 pub use trial::{Checkpoint, EpochStats, Intent, TrialState, TrialStatus};

@@ -1,11 +1,11 @@
 //! A study: the fold of its events. Applying the same lines in the same order always gives the same state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::base::ids::TrialId;
 use crate::base::process::ProcessRef;
 use crate::base::time::{Timestamp, seconds_between};
-use crate::journal::event::{Direction, JobEvent, Line, Outcome, Params, StudyEvent, TrialEnd};
+use crate::journal::event::{Direction, JobEvent, Line, Outcome, Params, PointOrigin, StudyEvent, TrialEnd};
 use crate::journal::spool;
 
 use super::rank;
@@ -133,6 +133,8 @@ pub struct StudyState {
     pub promotion: Option<PromotionState>,
     /// A promotion that a user asked for and that has not begun: which trial, `None` for the best.
     pub promotion_wanted: Option<Option<TrialId>>,
+    /// Points that a user asked for and that no trial has yet, oldest first.
+    pub enqueued: VecDeque<Params>,
     /// Whether a user asked the present controller to leave.
     pub stop_wanted: bool,
     /// Ids of commands that were answered.
@@ -213,6 +215,9 @@ impl StudyState {
                 }
             }
             StudyEvent::TrialSuggested { trial, params, origin, budget } => {
+                if *origin == PointOrigin::Enqueued {
+                    self.enqueued.pop_front();
+                }
                 self.trials
                     .entry(*trial)
                     .or_insert_with(|| TrialState::new(*trial, params.clone(), *origin, *budget, ts));
@@ -267,10 +272,17 @@ impl StudyState {
             spool::Command::StopTrial { trial } => self.intend(*trial, Some(Intent::Cancel)),
             spool::Command::PauseTrial { trial } => self.intend(*trial, Some(Intent::Pause)),
             spool::Command::ResumeTrial { trial } | spool::Command::Retry { trial } => self.intend(*trial, None),
-            spool::Command::Pause
-            | spool::Command::Resume
-            | spool::Command::AddTrials { .. }
-            | spool::Command::Enqueue { .. } => {}
+            spool::Command::AddTrials { count } => {
+                if let Some(meta) = &mut self.meta {
+                    meta.max_trials = meta.max_trials.saturating_add(*count);
+                }
+                self.ended = None;
+            }
+            spool::Command::Enqueue { params } => {
+                self.enqueued.push_back(params.clone());
+                self.ended = None;
+            }
+            spool::Command::Pause | spool::Command::Resume => {}
         }
     }
 

@@ -1,1 +1,15 @@
-//! Floor 5: the controller of a study.
+//! Floor 5: the controller of a study. It starts workers as processes and never imports the compute plane.
+
+pub mod commands;
+pub mod config;
+pub mod controller;
+pub mod core;
+pub mod index;
+pub mod launch;
+pub mod promote;
+pub mod recover;
+pub mod retention;
+pub mod supervise;
+
+pub use config::{Observer, Points, Silent, Specs, StudyConfig};
+pub use controller::{Left, Signals, run};
