@@ -11,7 +11,7 @@ pub struct SlotPlan {
     pub gpus: Option<Vec<u32>>,
     /// Trials that share a GPU; 0 counts as 1.
     pub trials_per_gpu: usize,
-    /// Trials side by side on a machine without GPUs; 0 means one a physical core.
+    /// Trials side by side on a machine without GPUs; 0 means one a physical core, at most 8.
     pub cpu_slots: usize,
 }
 
@@ -23,7 +23,7 @@ pub fn plan(wanted: &SlotPlan, gpus: &[Gpu], cores: usize) -> Vec<Slot> {
         None => gpus.iter().map(|g| g.index).collect(),
     };
     if chosen.is_empty() {
-        let count = if wanted.cpu_slots == 0 { cores } else { wanted.cpu_slots };
+        let count = if wanted.cpu_slots == 0 { cores.min(8) } else { wanted.cpu_slots };
         let threads = (cores / count).max(1);
         return (0..count).map(|index| Slot { index, gpus: Vec::new(), threads }).collect();
     }

@@ -36,6 +36,10 @@ pub trait Specs {
     /// # Errors
     /// When it does not make a valid spec.
     fn engine(&self, onnx: &Path, engine: &Path, results_dir: &Path) -> Result<String, Problems>;
+    /// A text that differs whenever the study would be another one.
+    fn fingerprint(&self) -> String {
+        format!("{}\n{}", self.study(), self.space())
+    }
     /// What distinguishes this spec from an earlier `study.yaml`: one line a key.
     fn differences(&self, earlier: &Path) -> Vec<String>;
 }
@@ -119,10 +123,6 @@ impl StudyConfig {
     /// SHA-256 of the spec and the space.
     pub fn spec_hash(&self) -> String {
         use sha2::{Digest, Sha256};
-        let mut hash = Sha256::new();
-        hash.update(self.specs.study().as_bytes());
-        hash.update([0]);
-        hash.update(self.specs.space().as_bytes());
-        crate::base::files::hex(&hash.finalize())
+        crate::base::files::hex(&Sha256::digest(self.specs.fingerprint().as_bytes()))
     }
 }

@@ -9,6 +9,7 @@ pub mod launch;
 pub mod promote;
 pub mod recover;
 pub mod retention;
+pub mod source;
 pub mod supervise;
 
 pub use config::{Observer, Points, Silent, Specs, StudyConfig};
