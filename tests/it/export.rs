@@ -248,3 +248,21 @@ fn engines_of_separate_graphs_come_with_metadata() {
     let message = build::build(&Plan { onnx_file: &dir.path().join("no.onnx"), ..plan }).unwrap_err().message;
     assert!(message.contains("no.onnx") && message.contains("no_vision.onnx"), "{message}");
 }
+
+#[test]
+fn gen_trt_engine_without_tensorrt_exits_8_and_says_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let nothing = dir.path().join("nothing");
+    fs::create_dir(&nothing).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cliptune"))
+        .args(["gen_trt_engine", "--results-dir", "out", "gen_trt_engine.onnx_file=clip_model.onnx"])
+        .current_dir(dir.path())
+        .env("CLIPTUNE_TENSORRT_DIR", &nothing)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(8), "{text}");
+    for part in ["libtensorrt_rtx.so", "libtensorrt_onnxparser_rtx.so", "tensorrt-rtx-cu13-libs", "nothing"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
