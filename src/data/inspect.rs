@@ -67,7 +67,7 @@ pub struct Report {
 pub fn inspect(pairs: &[Pair]) -> Result<Report, Vec<DataProblem>> {
     let tokenizer = Tokenizer::clip_bpe(MOST_TOKENS);
     let mut problems = Vec::new();
-    let looked: Vec<(Result<(u32, u32), DataProblem>, Option<Result<String, DataProblem>>)> = pairs
+    let looked: Vec<(Result<_, _>, Option<Result<_, _>>)> = pairs
         .par_iter()
         .map(|pair| {
             let size = decode::size(&pair.image.path).map_err(|e| DataProblem::new(&pair.image.path, e.0));

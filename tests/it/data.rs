@@ -218,7 +218,7 @@ fn tar_of(folder: &Path, prefix: &str, to: &Path, gzip: bool) {
 fn pair_set_from_archives_equals_pair_set_from_folders() {
     let dir = tempfile::tempdir().unwrap();
     let folders = make_pairs(dir.path(), 3);
-    let plain = PairSet::open(&[folders.clone()], &options(&dir.path().join("cache"), 8)).unwrap();
+    let plain = PairSet::open(std::slice::from_ref(&folders), &options(&dir.path().join("cache"), 8)).unwrap();
     let list = dir.path().join("list.txt");
     // Names with and without the archive's own top folder.
     fs::write(&list, "im_00.png\nimages/im_01.png\nim_02.png\n").unwrap();
@@ -260,7 +260,7 @@ fn augmented_images_depend_on_seed_epoch_and_index_alone() {
     let source = make_pairs(dir.path(), 4);
     let mut options = options(&dir.path().join("cache"), 12);
     options.augment = Augmentation::from_settings(&[0.4, 1.0], &[0.8, 0.32, 0.32, 0.32, 0.08], 0.2).unwrap();
-    let set = PairSet::open(&[source.clone()], &options).unwrap();
+    let set = PairSet::open(std::slice::from_ref(&source), &options).unwrap();
     let all = set.augmented(&[0, 1, 2, 3], 9, 1).unwrap();
     assert!(equal(&set.augmented(&[2], 9, 1).unwrap(), &all.narrow(0, 2, 1)));
     assert!(!equal(&set.augmented(&[2], 9, 2).unwrap(), &all.narrow(0, 2, 1)));
