@@ -61,7 +61,7 @@ pub fn short(key: &str) -> &str {
 pub enum Controller {
     /// A controller owns the study.
     Live,
-    /// The last one left on purpose: why. `cliptune resume` starts another.
+    /// The last one left on purpose: why. `train --resume` starts another.
     Stopped(String),
     /// Nobody owns it and it has work left.
     #[default]

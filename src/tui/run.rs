@@ -59,7 +59,9 @@ pub fn run(dir: &StudyDir, options: &Options) -> io::Result<()> {
                         Some(Effect::Ask(command)) => {
                             app.toast = match spool::drop_command(&dir.commands(), &command) {
                                 Ok(_) if source.is_live() => "asked".to_owned(),
-                                Ok(_) => "asked; no controller runs, `cliptune resume` starts one".to_owned(),
+                                Ok(_) => {
+                                    "asked; no controller runs now: `cliptune train … --resume` starts one".to_owned()
+                                }
                                 Err(e) => format!("could not ask: {e}"),
                             };
                         }
