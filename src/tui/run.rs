@@ -16,7 +16,7 @@ use super::terminal::{Screen, stop_flag};
 use super::theme::Theme;
 use super::view;
 use crate::journal::layout::StudyDir;
-use crate::journal::spool;
+use crate::journal::spool::{self, Command};
 
 /// Least time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
@@ -58,10 +58,11 @@ pub fn run(dir: &StudyDir, options: &Options) -> io::Result<()> {
                         Some(Effect::Detach) => return Ok(()),
                         Some(Effect::Ask(command)) => {
                             app.toast = match spool::drop_command(&dir.commands(), &command) {
-                                Ok(_) if source.is_live() => "asked".to_owned(),
-                                Ok(_) => {
-                                    "asked; no controller runs now: `cliptune train … --resume` starts one".to_owned()
-                                }
+                                Ok(_) if source.is_live() => format!("asked to {}", described(&command)),
+                                Ok(_) => format!(
+                                    "asked to {}, but no controller runs: `cliptune train … --resume` starts one",
+                                    described(&command)
+                                ),
                                 Err(e) => format!("could not ask: {e}"),
                             };
                         }
@@ -97,6 +98,18 @@ fn refresh(app: &mut App, source: &mut Source) -> io::Result<bool> {
         app.set(study, trials);
     }
     Ok(source.log(app) || changed)
+}
+
+/// What a command asks for, in words.
+fn described(command: &Command) -> String {
+    match command {
+        Command::StopTrial { trial } => format!("stop trial {trial}"),
+        Command::PauseTrial { trial } => format!("pause trial {trial}"),
+        Command::ResumeTrial { trial } => format!("queue trial {trial} again"),
+        Command::Retry { trial } => format!("retry trial {trial}"),
+        Command::Promote { trial: Some(trial) } => format!("promote trial {trial}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
 }
 
 /// Why commands are not allowed, if they are not.

@@ -92,7 +92,7 @@ fn man_folder_that_is_a_file_is_an_error_with_its_name() {
 
 #[test]
 fn closed_pipe_is_success() {
-    for arguments in [&["completions", "zsh"][..], &["--help"]] {
+    for arguments in [&["completions", "zsh"][..], &["--help"], &["schema", "train"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let status = Command::new(env!("CARGO_BIN_EXE_cliptune"))
