@@ -1,6 +1,6 @@
-//! `cliptune job`.
+//! `cliptune job`: what the controller starts, one process a job.
 
-use crate::base::diagnostic::{Problem, Problems};
+use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
 
 /// Arguments of the command.
@@ -15,6 +15,18 @@ pub struct Args {
 ///
 /// # Errors
 /// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+#[cfg(feature = "torch")]
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    crate::worker::run(&crate::journal::layout::JobDir(args.dir.clone()))
+}
+
+/// Says that this binary cannot run jobs.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "torch"))]
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    let what = format!("this binary was built without libtorch and cannot run the job of {}", args.dir.display());
+    let problem = crate::base::diagnostic::Problem::new(what).help("build it with the feature `torch`, the default");
+    Err(Problems::one(ExitCode::Unavailable, problem))
 }

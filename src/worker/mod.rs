@@ -1,7 +1,112 @@
-//! Floor 6: runs one job in its own process.
+//! Floor 6: runs one job in its own process: the only code between `job.json` and the journal of a worker.
+//!
+//! Invariant: whatever happens short of a kill, the last line of the journal is `JobEnded`, and a folder has one worker.
 
 mod artifact;
+mod beat;
 pub mod evaluate;
 pub mod export;
 pub mod gen_trt_engine;
 pub mod inference;
+mod panics;
+mod signals;
+pub mod train;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::base::diagnostic::{Problem, Problems};
+use crate::base::exit::ExitCode;
+use crate::base::files::OwnerLock;
+use crate::base::process::{ProcessRef, host};
+use crate::base::time::{Clock, SystemClock};
+use crate::journal::event::{JobEvent, Outcome};
+use crate::journal::failure::{Failure, FailureKind};
+use crate::journal::job::{Action, Job};
+use crate::journal::layout::JobDir;
+use crate::journal::writer::Writer;
+use crate::spec::{self, Spec};
+use crate::train::Progress;
+
+/// Runs the job of `dir` and returns the exit code of its process.
+///
+/// # Errors
+/// What a user has to know, after it was written into the journal; also a folder that holds no job, or one that another
+/// worker holds (exit code 7).
+pub fn run(dir: &JobDir) -> Result<ExitCode, Problems> {
+    let problem = |exit, text: String| Problems::one(exit, Problem::new(text));
+    if !dir.job().is_file() {
+        let why = format!("{} holds no job: there is no job.json", dir.path().display());
+        return Err(problem(ExitCode::NotFound, why));
+    }
+    let io = |e: std::io::Error| failed(&Failure::io(&e));
+    let me = ProcessRef::current();
+    let lock = dir.path().join("worker.lock");
+    let _lock = OwnerLock::take(&lock, &format!("pid {} on {}", me.pid, host())).map_err(|refused| match refused {
+        Ok(owner) => {
+            problem(ExitCode::Locked, format!("a worker ({owner}) already runs the job of {}", dir.path().display()))
+        }
+        Err(e) => io(e),
+    })?;
+    let job = Job::read(dir).map_err(|e| problem(ExitCode::Usage, e.to_string()))?;
+    let mut events = Writer::open(&dir.events()).map_err(io)?;
+    let signals = signals::Signals::install(dir).map_err(io)?;
+    if job.threads > 0 {
+        tch::set_num_threads(i32::try_from(job.threads).unwrap_or(1));
+    }
+    events.append(SystemClock.now(), started(&job, dir, me)).map_err(io)?;
+    let progress = Arc::new(Progress::new());
+    let outcome = {
+        let _beat = beat::Beat::start(dir, me, Arc::clone(&progress), signals.clone());
+        let work = AssertUnwindSafe(|| act(&job, dir, &mut events, &progress, signals.stop()));
+        panics::caught(work).unwrap_or_else(|failure| Outcome::Failed { failure })
+    };
+    let outcome = match (outcome, signals.reason()) {
+        (Outcome::Stopped { .. }, Some(why)) => Outcome::Stopped { why },
+        (outcome, _) => outcome,
+    };
+    events.append(SystemClock.now(), JobEvent::JobEnded { outcome: outcome.clone() }).map_err(io)?;
+    match outcome {
+        Outcome::Completed => Ok(ExitCode::Ok),
+        Outcome::Stopped { .. } => Ok(signals.exit()),
+        Outcome::Failed { failure } => Err(failed(&failure)),
+    }
+}
+
+fn act(
+    job: &Job,
+    dir: &JobDir,
+    events: &mut Writer<JobEvent>,
+    progress: &Progress,
+    stop: &AtomicBool,
+) -> Result<Outcome, Failure> {
+    let spec: Spec = spec::load(job.action, Some(&dir.spec()), &[])
+        .map_err(|problems| Failure::new(FailureKind::SpecInvalid, problems.to_string()))?
+        .spec;
+    match job.action {
+        Action::Train => train::run(job, dir, &spec, events, progress, stop),
+        Action::Evaluate => evaluate::run(job, dir, &spec, events, stop),
+        Action::Inference => inference::run(job, dir, &spec, events, stop),
+        Action::Export => export::run(job, dir, &spec, events, stop),
+        Action::GenTrtEngine => gen_trt_engine::run(job, dir, &spec, events, stop),
+    }
+}
+
+fn started(job: &Job, dir: &JobDir, process: ProcessRef) -> JobEvent {
+    let threads = if job.threads > 0 { job.threads } else { usize::try_from(tch::get_num_threads()).unwrap_or(1) };
+    // The process sees no GPU but its own, so the first one is meant whatever its number on the machine.
+    let device = if job.gpus.is_empty() { "cpu" } else { "cuda:0" }.to_owned();
+    let resumed_from = if job.resume && job.action == Action::Train { last_epoch(dir) } else { None };
+    JobEvent::JobStarted { process, host: host(), attempt: job.attempt, device, threads, resumed_from }
+}
+
+/// The epoch of the last checkpoint, if there is one.
+fn last_epoch(dir: &JobDir) -> Option<u32> {
+    let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.last().meta()).ok()?).ok()?;
+    meta.get("epoch")?.as_u64()?.try_into().ok()
+}
+
+fn failed(failure: &Failure) -> Problems {
+    Problems::one(failure.kind.exit(), Problem::new(failure.message.as_str()).help(failure.kind.help()))
+}

@@ -22,3 +22,5 @@ mod tidy;
 #[cfg(feature = "torch")]
 mod train;
 mod tui;
+#[cfg(feature = "torch")]
+mod worker;
