@@ -15,7 +15,6 @@ use crate::spec::resolve::{Resolved, load_with_parent};
 ///
 /// # Errors
 /// Every problem of the spec; a parent that does not exist.
-#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "used by the actions of the compute plane"))]
 pub(super) fn load_with(
     action: Action,
     spec: Option<&Path>,

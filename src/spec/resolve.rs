@@ -102,6 +102,16 @@ pub fn load_with_parent(
     let parsed: Vec<Override> =
         overrides.iter().filter_map(|o| overrides::parse(o).map_err(|e| draft.problems.push(e)).ok()).collect();
     for (key, value, why) in parent {
+        // A checkpoint and an engine exclude each other: the one that the user names keeps the parent's other one out.
+        let rival = key.strip_suffix("checkpoint").map(|section| format!("{section}trt_engine"));
+        let rival = rival.or_else(|| key.strip_suffix("trt_engine").map(|section| format!("{section}checkpoint")));
+        let is_said = |key: &str| {
+            draft.origins.iter().any(|(k, o)| matches!(o, Origin::File { .. }) && k == key)
+                || parsed.iter().any(|o| o.key() == key)
+        };
+        if rival.is_some_and(|rival| is_said(&rival)) {
+            continue;
+        }
         if !draft.origins.keys().any(|k| overlap(k, key)) && !parsed.iter().any(|o| overlap(o.key(), key)) {
             draft.set(key, value, &Origin::Parent(why.clone()));
         }
@@ -205,6 +215,7 @@ impl Draft {
             }
             Yaml::Scalar(Value::Null) => {}
             _ => {
+                self.unreadable = true;
                 self.problem_at(root.at, "a spec is a mapping of sections", "start from `cliptune spec template train`")
             }
         }
@@ -416,6 +427,8 @@ impl Draft {
             }
             _ => {}
         }
+        // In the order of the file; what stands nowhere comes last.
+        self.problems.sort_by_key(|p| p.at.as_ref().map_or((usize::MAX, 0), |at| (at.line, at.column)));
         Err(Problems::new(ExitCode::Usage, self.problems))
     }
 

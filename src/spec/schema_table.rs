@@ -8,255 +8,255 @@ use super::schema::{Field, Item, Kind};
 /// Every field, in the order of a spec file. Fields of list entries have `[]` in their path.
 pub const FIELDS: &[Field] = &[
     Field::new("model_name", Kind::Str, "\"clip\"")
-        .help("Network tag written into the spec; constant for this network."),
+        .help("Name of the network in the spec; always clip."),
     Field::new("encryption_key", Kind::Str, "null")
-        .help("Passphrase for encrypted checkpoints / .etlt output; unused otherwise."),
+        .help("Passphrase of encrypted checkpoints; there are none here, so it stays null."),
     Field::new("results_dir", Kind::Str, "\"\"")
-        .help("Root output folder; each action writes into a subfolder named after itself."),
+        .help("Folder of all output; each action writes into a subfolder of its name, a study into the folder itself."),
     Field::new("automl_policy", Kind::Choice(&["auto", "off"]), "\"auto\"")
         .help("Whether train runs a study (auto) or trains once (off); --automl on the command line wins."),
     Field::new("model", Kind::Section, "null").automl(false)
-        .help("Backbone selection and calibration."),
+        .help("Which model, and what of it is trained."),
     Field::new("model.type", Kind::Str, "\"siglip2-so400m-patch16-256\"")
-        .help("Backbone id; or the path of an open_clip model config; the documentation lists the names."),
+        .help("Name of a model, or path of an open_clip model config (JSON) or of a checkpoint folder."),
     Field::new("model.adaptor_name", Kind::Str, "null")
-        .help("Text adaptor for RADIO backbones; siglip or clip, required for c-radio types."),
+        .help("Text adaptor of RADIO models: siglip or clip; c-radio types need it."),
     Field::new("model.freeze_vision_encoder", Kind::Bool, "false").automl(true)
-        .help("Do not update the image tower (ignored when peft is on)."),
+        .help("Keep the image tower as it is."),
     Field::new("model.freeze_text_encoder", Kind::Bool, "false").automl(true)
-        .help("Do not update the text tower (ignored when peft is on)."),
+        .help("Keep the text tower as it is."),
     Field::new("model.image_size", Kind::Int, "256")
-        .help("Side of training images in pixels; must be that of the model."),
+        .help("Side of training images in pixels, as the model takes them; not the side of an exported graph."),
     Field::new("model.init_logit_scale", Kind::Float, "null")
-        .help("Override of the log of the similarity multiplier at start; null keeps the source value."),
+        .help("Log of the similarity multiplier at the start; null keeps that of the model."),
     Field::new("model.init_logit_bias", Kind::Float, "null")
-        .help("Override of the sigmoid-loss offset at start; null keeps the source value."),
+        .help("Offset of the sigmoid loss at the start; null keeps that of the model."),
     Field::new("model.canonicalize_text", Kind::Bool, "false")
-        .help("Lower-case captions and strip punctuation before tokenising."),
+        .help("Lower-case captions and strip their punctuation before tokenising."),
     Field::new("dataset", Kind::Section, "null").automl(false)
-        .help("Data block."),
+        .help("Images with captions."),
     Field::new("dataset.train", Kind::Section, "null").automl(false)
-        .help("Training data."),
+        .help("Pairs to train on."),
     Field::new("dataset.train.datasets", Kind::List(Item::Entry), "[]").automl(false)
-        .help("List of training sources."),
+        .help("Sources of training pairs; all of them are used together."),
     Field::new("dataset.train.datasets[].image_dir", Kind::Str, "null").required()
-        .help("Folder holding the images."),
+        .help("Folder, or .tar.gz archive, of images."),
     Field::new("dataset.train.datasets[].image_list_file", Kind::Str, "null")
-        .help("Optional list of image names to use; null means all images."),
+        .help("Text file naming the images to use, one a line; null means all."),
     Field::new("dataset.train.datasets[].caption_dir", Kind::Str, "null")
-        .help("Folder of caption files sharing the image stem; null means next to the images."),
+        .help("Folder or archive of captions, named like the images; null means beside the images."),
     Field::new("dataset.train.datasets[].caption_file_suffix", Kind::Str, "\".txt\"")
-        .help("Caption file extension."),
+        .help("Ending of caption files."),
     Field::new("dataset.train.datasets[].train_pairs_file", Kind::Str, "null")
-        .help("JSON with caption kinds/attributes for balanced sampling."),
+        .help("JSON with kinds of captions, for balanced batches."),
     Field::new("dataset.train.datasets[].attribute_pairs_file", Kind::Str, "null")
-        .help("JSON with attribute metadata aligned to the split."),
+        .help("JSON with attributes of the pairs."),
     Field::new("dataset.train.batch_size", Kind::Int, "16").min(1.0)
-        .help("Per-GPU training batch."),
+        .help("Pairs in a training batch, on each GPU."),
     Field::new("dataset.train.num_workers", Kind::Int, "8").min(0.0)
-        .help("Loader processes."),
+        .help("Threads that decode and resize images."),
     Field::new("dataset.train.type", Kind::Choice(&["wds", "custom"]), "\"custom\"")
-        .help("Loader kind: folders or WebDataset tar shards."),
+        .help("Folders and archives (custom), or WebDataset shards (wds)."),
     Field::new("dataset.train.balance_query_types", Kind::Bool, "false")
-        .help("Draw batches evenly over caption kinds listed in the pair file."),
+        .help("Draw batches evenly over the kinds of captions in the pair file."),
     Field::new("dataset.train.unique_caption_per_batch", Kind::Bool, "true")
-        .help("With balanced sampling, never repeat a caption inside a batch."),
+        .help("With balanced batches, have no caption twice in a batch."),
     Field::new("dataset.train.include_attribute_metadata", Kind::Bool, "false")
-        .help("Load attribute tensors; needed for metadata-masked loss."),
+        .help("Read attributes of pairs, for losses that mask by them."),
     Field::new("dataset.train.wds", Kind::Section, "null").automl(false)
-        .help("WebDataset options."),
+        .help("WebDataset shards."),
     Field::new("dataset.train.wds.root_dir", Kind::Str, "null")
-        .help("Folder (or S3 URL) searched recursively for .tar shards."),
+        .help("Folder searched for .tar shards, with its subfolders."),
     Field::new("dataset.train.wds.shard_list_file", Kind::Str, "null")
-        .help("Text file, one shard per line; brace ranges allowed."),
+        .help("Text file with one shard a line; brace ranges are allowed."),
     Field::new("dataset.train.wds.samples_per_shard", Kind::Int, "10000").min(1.0)
-        .help("Assumed samples per shard; used for length and resume skipping."),
+        .help("Samples assumed in a shard, for the length of an epoch."),
     Field::new("dataset.val", Kind::Section, "null").automl(false)
-        .help("Validation/test pairs (also what the evaluate action reads)."),
+        .help("Pairs to measure on, after epochs and by evaluate."),
     Field::new("dataset.val.datasets", Kind::List(Item::Entry), "[]").automl(false)
-        .help("List of validation sources."),
+        .help("Sources of validation pairs; without any, nothing can be ranked."),
     Field::new("dataset.val.datasets[].image_dir", Kind::Str, "null").required()
-        .help("Folder holding the images."),
+        .help("Folder, or .tar.gz archive, of images."),
     Field::new("dataset.val.datasets[].image_list_file", Kind::Str, "null")
-        .help("Optional list of image names to use; null means all images."),
+        .help("Text file naming the images to use, one a line; null means all."),
     Field::new("dataset.val.datasets[].caption_dir", Kind::Str, "null")
-        .help("Folder of caption files sharing the image stem; null means next to the images."),
+        .help("Folder or archive of captions, named like the images; null means beside the images."),
     Field::new("dataset.val.datasets[].caption_file_suffix", Kind::Str, "\".txt\"")
-        .help("Caption file extension."),
+        .help("Ending of caption files."),
     Field::new("dataset.val.datasets[].train_pairs_file", Kind::Str, "null")
-        .help("JSON with caption kinds/attributes for balanced sampling."),
+        .help("JSON with kinds of captions, for balanced batches."),
     Field::new("dataset.val.datasets[].attribute_pairs_file", Kind::Str, "null")
-        .help("JSON with attribute metadata aligned to the split."),
+        .help("JSON with attributes of the pairs."),
     Field::new("dataset.val.batch_size", Kind::Int, "16").min(1.0)
-        .help("Per-GPU validation batch."),
+        .help("Pairs embedded at once while measuring."),
     Field::new("dataset.val.num_workers", Kind::Int, "8").min(0.0)
-        .help("Loader processes."),
+        .help("Threads that decode and resize images."),
     Field::new("dataset.val.metadata_match_eval", Kind::Bool, "false")
-        .help("Count attribute-compatible images as correct for a text query instead of only the paired one."),
+        .help("Count images with fitting attributes as hits of a text, not only the paired one."),
     Field::new("dataset.val.metadata_match_mode", Kind::Choice(&["scalar_attributes", "scalar_plus_accessories"]), "\"scalar_attributes\"")
-        .help("Which attributes must agree for a metadata match."),
+        .help("Which attributes must agree for such a hit."),
     Field::new("dataset.val.ground_truth", Kind::Choice(&["paired", "caption_groups"]), "\"paired\"")
         .help("What counts as a hit: only the paired text or image, or every pair that shares the caption."),
     Field::new("dataset.augmentation", Kind::Section, "null").automl(false)
-        .help("Train-time image augmentation (RADIO/OpenCLIP only)."),
+        .help("Random changes to training images; scale [1.0, 1.0], an empty color_jitter and grayscale 0 switch them off."),
     Field::new("dataset.augmentation.scale", Kind::List(Item::Float), "[0.4, 1.0]").automl(false)
-        .help("Area range of the random resized crop."),
+        .help("Share of the image's area that a random crop keeps: least, most."),
     Field::new("dataset.augmentation.color_jitter", Kind::List(Item::Float), "[0.8, 0.32, 0.32, 0.32, 0.08]").automl(false)
-        .help("Probability, then brightness, contrast, saturation and hue strengths."),
+        .help("Probability, then strengths of brightness, contrast, saturation and hue; [] is off."),
     Field::new("dataset.augmentation.grayscale", Kind::Float, "0.2").min(0.0).max(1.0)
-        .help("Chance of turning an image grey."),
+        .help("Chance that an image turns grey."),
     Field::new("dataset.pin_memory", Kind::Bool, "true")
-        .help("Use page-locked host buffers in loaders."),
+        .help("Keep batches in page-locked memory, which a GPU reads faster."),
     Field::new("dataset.seed", Kind::Int, "42")
-        .help("Seed of shuffling and sampling."),
+        .help("Seed of the order of pairs and of augmentation."),
     Field::new("train", Kind::Section, "null").automl(false)
-        .help("Training block."),
+        .help("How the model is trained."),
     Field::new("train.num_gpus", Kind::Int, "1").min(1.0).popular()
-        .help("GPUs per node."),
+        .help("GPUs of one training."),
     Field::new("train.gpu_ids", Kind::List(Item::Int), "[0]").automl(false).popular()
-        .help("Device indices; length should agree with num_gpus."),
+        .help("Which GPUs; as many as num_gpus says."),
     Field::new("train.num_nodes", Kind::Int, "1").min(1.0).popular()
-        .help("Number of machines."),
+        .help("Machines of one training."),
     Field::new("train.seed", Kind::Int, "1234").min(-1.0)
-        .help("Global seed; negative means unseeded."),
+        .help("Seed of everything random in training."),
     Field::new("train.cudnn", Kind::Section, "null").automl(false)
-        .help("cuDNN switches."),
+        .help("Switches of cuDNN."),
     Field::new("train.cudnn.benchmark", Kind::Bool, "false")
-        .help("Let cuDNN autotune kernels."),
+        .help("Let cuDNN try its kernels and keep the fastest."),
     Field::new("train.cudnn.deterministic", Kind::Bool, "true")
-        .help("Force deterministic kernels (also disables fast attention kernels in CLIP)."),
+        .help("Use only kernels whose results repeat bit by bit."),
     Field::new("train.num_epochs", Kind::Int, "10").min(1.0).popular()
-        .help("Epochs to train."),
+        .help("Passes over the training pairs."),
     Field::new("train.checkpoint_interval", Kind::Int, "1").min(1.0).popular()
-        .help("Save a checkpoint every N units."),
+        .help("Write a checkpoint every so many epochs."),
     Field::new("train.checkpoint_interval_unit", Kind::Choice(&["epoch", "step"]), "\"epoch\"")
-        .help("Unit of the save period."),
+        .help("Unit of checkpoint_interval."),
     Field::new("train.validation_interval", Kind::Int, "1").min(1.0).popular()
-        .help("Validate every N epochs."),
+        .help("Measure on the validation pairs every so many epochs."),
     Field::new("train.resume_training_checkpoint_path", Kind::Str, "null")
-        .help("Full training state to continue from."),
+        .help("Checkpoint folder to continue from, with its optimiser state."),
     Field::new("train.results_dir", Kind::Str, "null")
-        .help("Overrides <results_dir>/train."),
+        .help("Folder of the training; null means <results_dir>/train."),
     Field::new("train.checkpointer", Kind::Section, "null").automl(false)
-        .help("Optional best-k saver."),
+        .help("Keeping the k best checkpoints."),
     Field::new("train.checkpointer.enable_topk", Kind::Bool, "false")
-        .help("Also keep the k best checkpoints by a metric."),
+        .help("Keep the k best checkpoints by a metric."),
     Field::new("train.checkpointer.replace_periodic", Kind::Bool, "false")
-        .help("Drop the periodic saver and keep only best-k."),
+        .help("Keep only those, none at intervals."),
     Field::new("train.checkpointer.monitor", Kind::Str, "null")
-        .help("Metric watched by the best-k saver."),
+        .help("The metric they are chosen by."),
     Field::new("train.checkpointer.mode", Kind::Choice(&["min", "max"]), "null")
-        .help("Whether lower or higher is better for that metric."),
+        .help("Whether less or more of that metric is better."),
     Field::new("train.checkpointer.save_top_k", Kind::Int, "1").min(1.0)
-        .help("How many best checkpoints to keep."),
+        .help("How many of the best are kept."),
     Field::new("train.checkpointer.filename", Kind::Str, "\"model_best_{epoch:03d}\"")
-        .help("File-name pattern of best checkpoints."),
+        .help("Pattern of their names."),
     Field::new("train.checkpointer.dirpath", Kind::Str, "null")
-        .help("Folder of best checkpoints; null means the results folder."),
+        .help("Their folder; null means that of the training."),
     Field::new("train.checkpointer.auto_insert_metric_name", Kind::Bool, "false")
-        .help("Let Lightning put metric names in file names."),
+        .help("Put the metric's name into theirs."),
     Field::new("train.optim", Kind::Section, "null").automl(false)
-        .help("Optimiser block."),
+        .help("Optimiser and learning rates."),
     Field::new("train.optim.optimizer_type", Kind::Choice(&["adamw", "lamb"]), "\"adamw\"")
-        .help("Update rule (LAMB needs the apex package)."),
+        .help("Update rule."),
     Field::new("train.optim.vision_lr", Kind::Float, "0.0001").min(0.0).automl(true)
-        .help("Peak learning rate of the image tower."),
+        .help("Highest learning rate of the image tower; fine-tuning wants 1e-6 to 1e-4, training from scratch about 1e-3."),
     Field::new("train.optim.text_lr", Kind::Float, "0.0001").min(0.0).automl(true)
-        .help("Peak learning rate of the text tower; also used for logit scale and bias."),
+        .help("Highest learning rate of the text tower, and of scale and bias unless logit_lr is set."),
     Field::new("train.optim.weight_decay", Kind::Float, "0.0001").min(0.0).automl(true)
-        .help("Decay of weight matrices; biases and norms are exempt."),
+        .help("Decay of weight matrices; biases and norms have none."),
     Field::new("train.optim.betas", Kind::List(Item::Float), "[0.9, 0.95]").automl(false)
-        .help("Two Adam momentum coefficients."),
+        .help("AdamW's two momentum coefficients."),
     Field::new("train.optim.eps", Kind::Float, "1e-06").min(0.0)
-        .help("Adam denominator constant."),
+        .help("AdamW's constant in the denominator."),
     Field::new("train.optim.warmup_steps", Kind::Int, "100").min(0.0)
-        .help("Steps of linear ramp-up."),
+        .help("Steps over which the rates rise to their highest."),
     Field::new("train.optim.scheduler", Kind::Choice(&["cosine", "constant", "linear"]), "\"cosine\"")
-        .help("Shape of the rate after warm-up."),
+        .help("What the rates do after that."),
     Field::new("train.optim.logit_lr", Kind::Float, "null").min(0.0)
         .help("Peak learning rate of logit scale and bias; null means that of the text tower."),
     Field::new("train.optim.warmup_ratio", Kind::Float, "null").min(0.0).max(1.0).automl(true)
         .help("Warm-up as a share of all steps; wins over warmup_steps when set."),
     Field::new("train.loss_type", Kind::Choice(&["siglip", "clip"]), "\"siglip\"").automl(true)
-        .help("Contrastive objective: pairwise sigmoid or softmax."),
+        .help("Contrastive loss: sigmoid over pairs (siglip) or softmax over the batch (clip)."),
     Field::new("train.siglip_loss_dist_impl", Kind::Choice(&["bidir", "shift", "reduce", "gather", "local"]), "\"gather\"")
-        .help("How sigmoid loss swaps negatives between GPUs."),
+        .help("How the sigmoid loss exchanges negatives between GPUs; without effect on one."),
     Field::new("train.siglip_loss_mask_mode", Kind::Choice(&["none", "attribute_match_ignore", "attribute_plus_accessory_match_ignore", "attribute_match_positive", "attribute_plus_accessory_match_positive"]), "\"none\"")
-        .help("Treat attribute-compatible off-diagonal pairs as ignored or as positives."),
+        .help("Ignore pairs with fitting attributes off the diagonal, or count them as positives."),
     Field::new("train.compatible_positive_weight", Kind::Float, "1.0").min(0.0)
-        .help("Weight of those extra positives."),
+        .help("Weight of such extra positives."),
     Field::new("train.compatible_positive_normalization", Kind::Choice(&["per_pair", "per_query"]), "\"per_query\"")
-        .help("Average extra positives per pair or per query."),
+        .help("Average extra positives by pair or by query."),
     Field::new("train.triplet_loss_weight", Kind::Float, "0.0").min(0.0)
-        .help("Weight of the extra hardest-negative triplet term; zero disables."),
+        .help("Weight of a triplet term on the hardest negative; 0 is none."),
     Field::new("train.triplet_margin", Kind::Float, "0.2").min(0.0)
-        .help("Margin of that triplet term."),
+        .help("Margin of the triplet term."),
     Field::new("train.precision", Kind::Choice(&["fp16", "fp32", "bf16"]), "\"fp16\"")
-        .help("Numeric mode: mixed half, mixed bfloat16 or full."),
+        .help("Numbers to compute with: half (fp16) or bfloat16 (bf16) mixed with full precision, or full (fp32)."),
     Field::new("train.grad_clip_norm", Kind::Float, "null")
-        .help("Gradient-norm ceiling; null disables."),
+        .help("Largest norm of the gradient; null does not clip."),
     Field::new("train.grad_checkpointing", Kind::Bool, "false")
-        .help("Recompute activations to save memory."),
+        .help("Compute activations twice instead of keeping them, to save memory."),
     Field::new("train.distributed_strategy", Kind::Choice(&["ddp", "fsdp"]), "\"ddp\"")
-        .help("Multi-GPU strategy; FSDP forces fp16."),
+        .help("How several GPUs share one training."),
     Field::new("train.pretrained_model_path", Kind::Str, "null")
-        .help("Checkpoint to start weights from (strict load); null uses hub weights."),
+        .help("Checkpoint folder or .safetensors file whose weights training starts from; null means random weights, or those of the model type."),
     Field::new("train.val_check_interval", Kind::Int, "null")
-        .help("Validate every N steps; wins over validation_interval."),
+        .help("Measure every so many steps instead of after epochs."),
     Field::new("train.threads", Kind::Int, "0").min(0.0)
         .help("CPU threads of libtorch; 0 leaves the choice to the slot or to libtorch."),
     Field::new("peft", Kind::Section, "null").automl(false)
-        .help("Parameter-efficient tuning block."),
+        .help("Training adapters instead of whole towers."),
     Field::new("peft.enabled", Kind::Bool, "false")
-        .help("Use the per-tower modes below instead of the freeze flags."),
+        .help("Train as the modes below say; the freeze flags then mean nothing."),
     Field::new("peft.method", Kind::Choice(&["lora"]), "\"lora\"")
-        .help("Adapter family; only LoRA."),
+        .help("Kind of adapter."),
     Field::new("peft.train_logit_calibration", Kind::Bool, "true")
-        .help("Keep logit scale and bias trainable while adapting."),
+        .help("Train scale and bias along with the adapters."),
     Field::new("peft.vision", Kind::Section, "null").automl(false)
-        .help("Adapter settings of the image tower."),
+        .help("Adapters of the image tower."),
     Field::new("peft.vision.mode", Kind::Choice(&["frozen", "full", "lora"]), "\"frozen\"")
-        .help("How the image tower adapts: fixed, fully trained, or LoRA."),
+        .help("Whether the image tower stays as it is, is trained in full, or gets LoRA adapters."),
     Field::new("peft.vision.target_modules", Kind::List(Item::Str), "[\"q_proj\", \"k_proj\", \"v_proj\", \"out_proj\"]").automl(false)
-        .help("Names of linear layers that receive LoRA; the default fits SigLIP2, RADIO needs qkv and proj."),
+        .help("Linear layers that get adapters, by name."),
     Field::new("peft.vision.num_last_blocks", Kind::Int, "3").min(0.0)
-        .help("How many final blocks get LoRA; 0 means every block."),
+        .help("How many of the last blocks get adapters; 0 means all."),
     Field::new("peft.vision.rank", Kind::Int, "8").min(1.0)
-        .help("LoRA rank."),
+        .help("Rank of the adapters."),
     Field::new("peft.vision.alpha", Kind::Int, "16").min(1.0)
-        .help("LoRA scale numerator (scale is alpha over rank)."),
+        .help("Scale of the adapters, divided by the rank."),
     Field::new("peft.vision.dropout", Kind::Float, "0.05").min(0.0).max(1.0)
-        .help("Dropout in front of LoRA."),
+        .help("Dropout in front of the adapters."),
     Field::new("peft.text", Kind::Section, "null").automl(false)
-        .help("Adapter settings of the text tower."),
+        .help("Adapters of the text tower."),
     Field::new("peft.text.mode", Kind::Choice(&["frozen", "full", "lora"]), "\"frozen\"")
-        .help("How the text tower adapts: fixed, fully trained, or LoRA."),
+        .help("Whether the text tower stays as it is, is trained in full, or gets LoRA adapters."),
     Field::new("peft.text.target_modules", Kind::List(Item::Str), "[\"q_proj\", \"k_proj\", \"v_proj\", \"out_proj\"]").automl(false)
-        .help("Names of linear layers that receive LoRA; the default fits SigLIP2, RADIO needs qkv and proj."),
+        .help("Linear layers that get adapters, by name."),
     Field::new("peft.text.num_last_blocks", Kind::Int, "3").min(0.0)
-        .help("How many final blocks get LoRA; 0 means every block."),
+        .help("How many of the last blocks get adapters; 0 means all."),
     Field::new("peft.text.rank", Kind::Int, "8").min(1.0)
-        .help("LoRA rank."),
+        .help("Rank of the adapters."),
     Field::new("peft.text.alpha", Kind::Int, "16").min(1.0)
-        .help("LoRA scale numerator (scale is alpha over rank)."),
+        .help("Scale of the adapters, divided by the rank."),
     Field::new("peft.text.dropout", Kind::Float, "0.05").min(0.0).max(1.0)
-        .help("Dropout in front of LoRA."),
+        .help("Dropout in front of the adapters."),
     Field::new("regularization", Kind::Section, "null").automl(false)
-        .help("Losses that keep embeddings near the frozen starting model."),
+        .help("Losses that keep embeddings near those of the starting model."),
     Field::new("regularization.enabled", Kind::Bool, "false")
-        .help("Turn the preservation losses on (keeps a frozen teacher copy in memory)."),
+        .help("Switch them on; a copy of the starting model stays in memory."),
     Field::new("regularization.embedding_mse_weight", Kind::Float, "0.05").min(0.0)
-        .help("Weight of squared distance to the teacher embedding."),
+        .help("Weight of the squared distance to its embedding."),
     Field::new("regularization.cosine_weight", Kind::Float, "0.05").min(0.0)
-        .help("Weight of one minus cosine to the teacher embedding."),
+        .help("Weight of one minus the cosine to its embedding."),
     Field::new("regularization.similarity_weight", Kind::Float, "0.1").min(0.0)
-        .help("Weight of the difference between in-batch similarity matrices."),
+        .help("Weight of the difference between the similarities within a batch."),
     Field::new("automl", Kind::Section, "null").automl(false)
         .help("The study: sampler, budget, slots, promotion."),
     Field::new("automl.name", Kind::Str, "null")
         .help("Name of the study for people; null takes the name of the results folder."),
     Field::new("automl.algorithm", Kind::Str, "\"gp\"").popular()
-        .help("The sampler: gp (Gaussian process), sobol or random; TAO's names are mapped."),
+        .help("The sampler: gp (Gaussian process), sobol or random; TAO's names are understood where there is a match."),
     Field::new("automl.search_space", Kind::Str, "\"default\"").popular()
         .help("A bundled search space (default, lora, from_scratch, tao) or the path of a YAML file."),
     Field::new("automl.max_trials", Kind::Int, "20").min(1.0).max(100000.0).popular()
@@ -266,7 +266,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("automl.max_epochs", Kind::Int, "null").min(1.0)
         .help("Epochs of a full trial; null means train.num_epochs."),
     Field::new("automl.time_budget", Kind::Duration, "null")
-        .help("Wall-clock limit such as 90m, 2h or 1d12h; running trials write a checkpoint when it is over."),
+        .help("Wall-clock limit such as 90m, 2h, 1d12h or seconds; running trials write a checkpoint when it is over."),
     Field::new("automl.metric", Kind::Str, "\"val/t2i_mAP\"")
         .help("The metric that ranks trials and chooses checkpoints."),
     Field::new("automl.direction", Kind::Choice(&["maximize", "minimize"]), "\"maximize\"")
@@ -294,149 +294,149 @@ pub const FIELDS: &[Field] = &[
     Field::new("automl.cpu_slots", Kind::Int, "0").min(0.0).max(1024.0)
         .help("Trials at the same time on a machine without a GPU; 0 means one for every physical core, at most 8."),
     Field::new("evaluate", Kind::Section, "null").automl(false)
-        .help("Evaluate block."),
+        .help("What is measured."),
     Field::new("evaluate.datasets", Kind::List(Item::Entry), "[]").automl(false)
-        .help("List of evaluation sources."),
+        .help("Sources of pairs; empty means dataset.val.datasets."),
     Field::new("evaluate.datasets[].image_dir", Kind::Str, "null").required()
-        .help("Folder holding the images."),
+        .help("Folder, or .tar.gz archive, of images."),
     Field::new("evaluate.datasets[].image_list_file", Kind::Str, "null")
-        .help("Optional list of image names to use; null means all images."),
+        .help("Text file naming the images to use, one a line; null means all."),
     Field::new("evaluate.datasets[].caption_dir", Kind::Str, "null")
-        .help("Folder of caption files sharing the image stem; null means next to the images."),
+        .help("Folder or archive of captions, named like the images; null means beside the images."),
     Field::new("evaluate.datasets[].caption_file_suffix", Kind::Str, "\".txt\"")
-        .help("Caption file extension."),
+        .help("Ending of caption files."),
     Field::new("evaluate.datasets[].train_pairs_file", Kind::Str, "null")
-        .help("JSON with caption kinds/attributes for balanced sampling."),
+        .help("JSON with kinds of captions, for balanced batches."),
     Field::new("evaluate.datasets[].attribute_pairs_file", Kind::Str, "null")
-        .help("JSON with attribute metadata aligned to the split."),
+        .help("JSON with attributes of the pairs."),
     Field::new("evaluate.batch_size", Kind::Int, "16").min(1.0)
-        .help("Per-GPU evaluation batch."),
+        .help("Pairs embedded at once."),
     Field::new("evaluate.num_workers", Kind::Int, "8").min(0.0)
-        .help("Loader processes."),
+        .help("Threads that decode and resize images."),
     Field::new("evaluate.checkpoint", Kind::Str, "null")
-        .help("Trained checkpoint; a checkpoint folder, a .safetensors or an .onnx file."),
+        .help("What to measure: a checkpoint folder, a .safetensors or an .onnx file."),
     Field::new("evaluate.num_gpus", Kind::Int, "1").min(1.0)
-        .help("GPUs used."),
+        .help("GPUs that measure."),
     Field::new("evaluate.gpu_ids", Kind::List(Item::Int), "[0]").automl(false)
-        .help("Device indices."),
+        .help("Which GPUs."),
     Field::new("evaluate.results_dir", Kind::Str, "null")
-        .help("Overrides <results_dir>/evaluate."),
+        .help("Folder of the results; null means <results_dir>/evaluate."),
     Field::new("evaluate.trt_engine", Kind::Str, "null")
-        .help("Engine file; selects the TensorRT path (deploy image)."),
+        .help("TensorRT engine to measure instead of a checkpoint."),
     Field::new("evaluate.text_file", Kind::Str, "null")
-        .help("Prompt file, one text per line."),
+        .help("Prompts, one a line."),
     Field::new("evaluate.pas_ground_truth_mode", Kind::Choice(&["paired_caption", "scalar_attributes", "scalar_plus_accessories"]), "\"paired_caption\"")
-        .help("What counts as correct in person-attribute-search evaluation."),
+        .help("What counts as a hit when attributes are searched for."),
     Field::new("evaluate.ground_truth", Kind::Choice(&["paired", "caption_groups"]), "\"paired\"")
         .help("As dataset.val.ground_truth, for the evaluate action."),
     Field::new("inference", Kind::Section, "null").automl(false)
-        .help("Inference block."),
+        .help("What is embedded."),
     Field::new("inference.datasets", Kind::List(Item::Entry), "[]").automl(false)
-        .help("List of inference sources."),
+        .help("Sources of images, and of captions where caption_dir is set."),
     Field::new("inference.datasets[].image_dir", Kind::Str, "null").required()
-        .help("Folder holding the images."),
+        .help("Folder, or .tar.gz archive, of images."),
     Field::new("inference.datasets[].image_list_file", Kind::Str, "null")
-        .help("Optional list of image names to use; null means all images."),
+        .help("Text file naming the images to use, one a line; null means all."),
     Field::new("inference.datasets[].caption_dir", Kind::Str, "null")
-        .help("Folder of caption files sharing the image stem; null means next to the images."),
+        .help("Folder or archive of captions, named like the images; null means beside the images."),
     Field::new("inference.datasets[].caption_file_suffix", Kind::Str, "\".txt\"")
-        .help("Caption file extension."),
+        .help("Ending of caption files."),
     Field::new("inference.datasets[].train_pairs_file", Kind::Str, "null")
-        .help("JSON with caption kinds/attributes for balanced sampling."),
+        .help("JSON with kinds of captions, for balanced batches."),
     Field::new("inference.datasets[].attribute_pairs_file", Kind::Str, "null")
-        .help("JSON with attribute metadata aligned to the split."),
+        .help("JSON with attributes of the pairs."),
     Field::new("inference.batch_size", Kind::Int, "16").min(1.0)
-        .help("Per-GPU inference batch."),
+        .help("Images or texts embedded at once."),
     Field::new("inference.num_workers", Kind::Int, "8").min(0.0)
-        .help("Loader processes."),
+        .help("Threads that decode and resize images."),
     Field::new("inference.checkpoint", Kind::Str, "null")
-        .help("Trained checkpoint; a checkpoint folder, a .safetensors or an .onnx file."),
+        .help("What embeds: a checkpoint folder, a .safetensors or an .onnx file."),
     Field::new("inference.num_gpus", Kind::Int, "1").min(1.0)
-        .help("GPUs used."),
+        .help("GPUs that embed."),
     Field::new("inference.gpu_ids", Kind::List(Item::Int), "[0]").automl(false)
-        .help("Device indices."),
+        .help("Which GPUs."),
     Field::new("inference.results_dir", Kind::Str, "null")
-        .help("Overrides <results_dir>/inference."),
+        .help("Folder of the embeddings; null means <results_dir>/inference."),
     Field::new("inference.trt_engine", Kind::Str, "null")
-        .help("Engine file; selects the TensorRT path (deploy image)."),
+        .help("TensorRT engine that embeds instead of a checkpoint."),
     Field::new("inference.text_file", Kind::Str, "null")
-        .help("Prompt file, one text per line."),
+        .help("Texts to embed, one a line."),
     Field::new("export", Kind::Section, "null").automl(false)
-        .help("ONNX export block."),
+        .help("The ONNX graph."),
     Field::new("export.checkpoint", Kind::Str, "null")
-        .help("Trained checkpoint; null exports hub weights."),
+        .help("What to export: a checkpoint folder or a .safetensors file."),
     Field::new("export.onnx_file", Kind::Str, "null")
-        .help("Output file; null derives it from the checkpoint stem."),
+        .help("The graph to write; null names it after the checkpoint, in the folder of the job."),
     Field::new("export.encoder_type", Kind::Choice(&["combined", "separate"]), "\"combined\"")
-        .help("One joint graph, or one graph per tower."),
+        .help("One graph of both towers (combined), or one of each (separate: _vision.onnx and _text.onnx)."),
     Field::new("export.opset_version", Kind::Int, "17").min(11.0)
-        .help("ONNX operator-set version."),
+        .help("ONNX operator set; raised where an operator needs it."),
     Field::new("export.batch_size", Kind::Int, "-1")
-        .help("Fixed batch, or -1 for a dynamic batch axis."),
+        .help("Fixed batch of the graph; -1 lets it vary."),
     Field::new("export.input_height", Kind::Int, "256").min(32.0)
-        .help("Image height of the traced graph."),
+        .help("Height of the graph's images; the default stands for that of the model."),
     Field::new("export.input_width", Kind::Int, "256").min(32.0)
-        .help("Image width of the traced graph."),
+        .help("Width of the graph's images; the default stands for that of the model."),
     Field::new("export.gpu_id", Kind::Int, "0")
-        .help("Device used for tracing."),
+        .help("GPU the comparison runs on."),
     Field::new("export.on_cpu", Kind::Bool, "false")
-        .help("Trace on CPU."),
+        .help("Compare on the CPU."),
     Field::new("export.input_channel", Kind::Int, "3").min(1.0)
-        .help("Image channels."),
+        .help("Channels of an image."),
     Field::new("export.verbose", Kind::Bool, "false")
-        .help("Chatty exporter."),
+        .help("Say more."),
     Field::new("export.results_dir", Kind::Str, "null")
-        .help("Overrides <results_dir>/export."),
+        .help("Folder of the graphs; null means <results_dir>/export."),
     Field::new("gen_trt_engine", Kind::Section, "null").automl(false)
-        .help("TensorRT build block."),
+        .help("The TensorRT engine."),
     Field::new("gen_trt_engine.results_dir", Kind::Str, "null")
-        .help("Overrides <results_dir>/gen_trt_engine."),
+        .help("Folder of the engine; null means <results_dir>/gen_trt_engine."),
     Field::new("gen_trt_engine.gpu_id", Kind::Int, "0").min(0.0).popular()
-        .help("Device used for the build."),
+        .help("GPU the engine is built for."),
     Field::new("gen_trt_engine.onnx_file", Kind::Str, "null").required()
-        .help("Input graph."),
+        .help("The graph; of a separate pair the name without _vision or _text."),
     Field::new("gen_trt_engine.trt_engine", Kind::Str, "null").required()
-        .help("Output engine."),
+        .help("The engine to write."),
     Field::new("gen_trt_engine.timing_cache", Kind::Str, "null")
-        .help("Reusable kernel-timing cache file."),
+        .help("Timings of kernels from an earlier build."),
     Field::new("gen_trt_engine.batch_size", Kind::Int, "-1").min(-1.0).popular()
-        .help("Expected batch of the graph; -1 is dynamic."),
+        .help("Batch the graph must have; -1 for one that varies."),
     Field::new("gen_trt_engine.verbose", Kind::Bool, "false")
-        .help("Chatty builder."),
+        .help("Show all that the builder says."),
     Field::new("gen_trt_engine.tensorrt", Kind::Section, "null").automl(false)
-        .help("Builder options."),
+        .help("The builder."),
     Field::new("gen_trt_engine.tensorrt.workspace_size", Kind::Int, "1024").min(0.0)
-        .help("Builder scratch memory; in MiB."),
+        .help("Memory of the builder in MiB."),
     Field::new("gen_trt_engine.tensorrt.min_batch_size", Kind::Int, "1").min(1.0).popular()
-        .help("Smallest batch of the profile."),
+        .help("Smallest batch the engine takes."),
     Field::new("gen_trt_engine.tensorrt.opt_batch_size", Kind::Int, "1").min(1.0).popular()
-        .help("Batch tuned for."),
+        .help("Batch the engine is tuned for."),
     Field::new("gen_trt_engine.tensorrt.max_batch_size", Kind::Int, "16").min(1.0).popular()
-        .help("Largest batch of the profile."),
+        .help("Largest batch the engine takes."),
     Field::new("gen_trt_engine.tensorrt.layers_precision", Kind::List(Item::Str), "[]").automl(false)
-        .help("Per-layer precision pins as layer:precision strings."),
+        .help("Precision of single layers, as layer:precision."),
     Field::new("gen_trt_engine.tensorrt.data_type", Kind::Choice(&["fp32", "fp16"]), "\"fp32\"")
-        .help("Engine precision; no INT8 for this network."),
+        .help("Precision of the engine."),
     Field::new("wandb", Kind::Section, "null").automl(false)
-        .help("Weights & Biases tracking block."),
+        .help("Weights & Biases."),
     Field::new("wandb.enable", Kind::Bool, "true")
-        .help("Switch W&B logging on or off."),
+        .help("Switch it on or off."),
     Field::new("wandb.project", Kind::Str, "\"TAO Toolkit\"")
-        .help("W&B project to log under."),
+        .help("Project of the run."),
     Field::new("wandb.entity", Kind::Str, "\"\"")
-        .help("W&B team or user."),
+        .help("Team or user."),
     Field::new("wandb.group", Kind::Str, "\"\"")
-        .help("W&B run group."),
+        .help("Group of the run."),
     Field::new("wandb.tags", Kind::List(Item::Str), "[\"training\", \"tao-toolkit\"]").automl(false)
-        .help("Labels attached to the run (experiment default is training + tao-toolkit)."),
+        .help("Labels of the run."),
     Field::new("wandb.reinit", Kind::Bool, "false")
-        .help("Allow several runs from one process."),
+        .help("Allow several runs in one process."),
     Field::new("wandb.sync_tensorboard", Kind::Bool, "false")
-        .help("Mirror TensorBoard scalars to W&B."),
+        .help("Mirror TensorBoard scalars."),
     Field::new("wandb.save_code", Kind::Bool, "false")
-        .help("Upload the launching script."),
+        .help("Upload the program."),
     Field::new("wandb.name", Kind::Str, "\"TAO Toolkit training experiment\"")
-        .help("Run display name (experiment default text differs slightly from the class default)."),
+        .help("Name of the run."),
     Field::new("wandb.run_id", Kind::Str, "\"\"")
-        .help("Id used to continue an existing run."),
+        .help("Id of a run to continue."),
 ];

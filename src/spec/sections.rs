@@ -11,35 +11,35 @@ use crate::base::direction::Direction;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// Network tag written into the spec; constant for this network.
+    /// Name of the network in the spec; always clip.
     pub model_name: String,
-    /// Passphrase for encrypted checkpoints / .etlt output; unused otherwise.
+    /// Passphrase of encrypted checkpoints; there are none here, so it stays null.
     pub encryption_key: Option<String>,
-    /// Root output folder; each action writes into a subfolder named after itself.
+    /// Folder of all output; each action writes into a subfolder of its name, a study into the folder itself.
     pub results_dir: PathBuf,
     /// Whether train runs a study (auto) or trains once (off); --automl on the command line wins.
     pub automl_policy: AutomlPolicy,
-    /// Backbone selection and calibration.
+    /// Which model, and what of it is trained.
     pub model: ModelSection,
-    /// Data block.
+    /// Images with captions.
     pub dataset: DatasetSection,
-    /// Training block.
+    /// How the model is trained.
     pub train: TrainSection,
-    /// Parameter-efficient tuning block.
+    /// Training adapters instead of whole towers.
     pub peft: PeftSection,
-    /// Losses that keep embeddings near the frozen starting model.
+    /// Losses that keep embeddings near those of the starting model.
     pub regularization: RegularizationSection,
     /// The study: sampler, budget, slots, promotion.
     pub automl: AutomlSection,
-    /// Evaluate block.
+    /// What is measured.
     pub evaluate: EvaluateSection,
-    /// Inference block.
+    /// What is embedded.
     pub inference: InferenceSection,
-    /// ONNX export block.
+    /// The ONNX graph.
     pub export: ExportSection,
-    /// TensorRT build block.
+    /// The TensorRT engine.
     pub gen_trt_engine: GenTrtEngineSection,
-    /// Weights & Biases tracking block.
+    /// Weights & Biases.
     pub wandb: WandbSection,
 }
 
@@ -47,22 +47,22 @@ pub struct Spec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
-    /// Backbone id; or the path of an open_clip model config; the documentation lists the names.
+    /// Name of a model, or path of an open_clip model config (JSON) or of a checkpoint folder.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Text adaptor for RADIO backbones; siglip or clip, required for c-radio types.
+    /// Text adaptor of RADIO models: siglip or clip; c-radio types need it.
     pub adaptor_name: Option<String>,
-    /// Do not update the image tower (ignored when peft is on).
+    /// Keep the image tower as it is.
     pub freeze_vision_encoder: bool,
-    /// Do not update the text tower (ignored when peft is on).
+    /// Keep the text tower as it is.
     pub freeze_text_encoder: bool,
-    /// Side of training images in pixels; must be that of the model.
+    /// Side of training images in pixels, as the model takes them; not the side of an exported graph.
     pub image_size: i64,
-    /// Override of the log of the similarity multiplier at start; null keeps the source value.
+    /// Log of the similarity multiplier at the start; null keeps that of the model.
     pub init_logit_scale: Option<f64>,
-    /// Override of the sigmoid-loss offset at start; null keeps the source value.
+    /// Offset of the sigmoid loss at the start; null keeps that of the model.
     pub init_logit_bias: Option<f64>,
-    /// Lower-case captions and strip punctuation before tokenising.
+    /// Lower-case captions and strip their punctuation before tokenising.
     pub canonicalize_text: bool,
 }
 
@@ -70,15 +70,15 @@ pub struct ModelSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSection {
-    /// Training data.
+    /// Pairs to train on.
     pub train: TrainData,
-    /// Validation/test pairs (also what the evaluate action reads).
+    /// Pairs to measure on, after epochs and by evaluate.
     pub val: ValData,
-    /// Train-time image augmentation (RADIO/OpenCLIP only).
+    /// Random changes to training images; scale `[1.0, 1.0]`, an empty color_jitter and grayscale 0 switch them off.
     pub augmentation: AugmentationSection,
-    /// Use page-locked host buffers in loaders.
+    /// Keep batches in page-locked memory, which a GPU reads faster.
     pub pin_memory: bool,
-    /// Seed of shuffling and sampling.
+    /// Seed of the order of pairs and of augmentation.
     pub seed: i64,
 }
 
@@ -86,22 +86,22 @@ pub struct DatasetSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainData {
-    /// List of training sources.
+    /// Sources of training pairs; all of them are used together.
     pub datasets: Vec<DataSource>,
-    /// Per-GPU training batch.
+    /// Pairs in a training batch, on each GPU.
     pub batch_size: u64,
-    /// Loader processes.
+    /// Threads that decode and resize images.
     pub num_workers: u64,
-    /// Loader kind: folders or WebDataset tar shards.
+    /// Folders and archives (custom), or WebDataset shards (wds).
     #[serde(rename = "type")]
     pub kind: DatasetType,
-    /// Draw batches evenly over caption kinds listed in the pair file.
+    /// Draw batches evenly over the kinds of captions in the pair file.
     pub balance_query_types: bool,
-    /// With balanced sampling, never repeat a caption inside a batch.
+    /// With balanced batches, have no caption twice in a batch.
     pub unique_caption_per_batch: bool,
-    /// Load attribute tensors; needed for metadata-masked loss.
+    /// Read attributes of pairs, for losses that mask by them.
     pub include_attribute_metadata: bool,
-    /// WebDataset options.
+    /// WebDataset shards.
     pub wds: WdsSection,
 }
 
@@ -109,11 +109,11 @@ pub struct TrainData {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WdsSection {
-    /// Folder (or S3 URL) searched recursively for .tar shards.
+    /// Folder searched for .tar shards, with its subfolders.
     pub root_dir: Option<PathBuf>,
-    /// Text file, one shard per line; brace ranges allowed.
+    /// Text file with one shard a line; brace ranges are allowed.
     pub shard_list_file: Option<PathBuf>,
-    /// Assumed samples per shard; used for length and resume skipping.
+    /// Samples assumed in a shard, for the length of an epoch.
     pub samples_per_shard: u64,
 }
 
@@ -121,15 +121,15 @@ pub struct WdsSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValData {
-    /// List of validation sources.
+    /// Sources of validation pairs; without any, nothing can be ranked.
     pub datasets: Vec<DataSource>,
-    /// Per-GPU validation batch.
+    /// Pairs embedded at once while measuring.
     pub batch_size: u64,
-    /// Loader processes.
+    /// Threads that decode and resize images.
     pub num_workers: u64,
-    /// Count attribute-compatible images as correct for a text query instead of only the paired one.
+    /// Count images with fitting attributes as hits of a text, not only the paired one.
     pub metadata_match_eval: bool,
-    /// Which attributes must agree for a metadata match.
+    /// Which attributes must agree for such a hit.
     pub metadata_match_mode: String,
     /// What counts as a hit: only the paired text or image, or every pair that shares the caption.
     pub ground_truth: GroundTruth,
@@ -139,11 +139,11 @@ pub struct ValData {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentationSection {
-    /// Area range of the random resized crop.
+    /// Share of the image's area that a random crop keeps: least, most.
     pub scale: Vec<f64>,
-    /// Probability, then brightness, contrast, saturation and hue strengths.
+    /// Probability, then strengths of brightness, contrast, saturation and hue; empty is off.
     pub color_jitter: Vec<f64>,
-    /// Chance of turning an image grey.
+    /// Chance that an image turns grey.
     pub grayscale: f64,
 }
 
@@ -151,57 +151,57 @@ pub struct AugmentationSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainSection {
-    /// GPUs per node.
+    /// GPUs of one training.
     pub num_gpus: u64,
-    /// Device indices; length should agree with num_gpus.
+    /// Which GPUs; as many as num_gpus says.
     pub gpu_ids: Vec<u32>,
-    /// Number of machines.
+    /// Machines of one training.
     pub num_nodes: u64,
-    /// Global seed; negative means unseeded.
+    /// Seed of everything random in training.
     pub seed: i64,
-    /// cuDNN switches.
+    /// Switches of cuDNN.
     pub cudnn: CudnnSection,
-    /// Epochs to train.
+    /// Passes over the training pairs.
     pub num_epochs: u64,
-    /// Save a checkpoint every N units.
+    /// Write a checkpoint every so many epochs.
     pub checkpoint_interval: u64,
-    /// Unit of the save period.
+    /// Unit of checkpoint_interval.
     pub checkpoint_interval_unit: String,
-    /// Validate every N epochs.
+    /// Measure on the validation pairs every so many epochs.
     pub validation_interval: u64,
-    /// Full training state to continue from.
+    /// Checkpoint folder to continue from, with its optimiser state.
     pub resume_training_checkpoint_path: Option<PathBuf>,
-    /// Overrides <results_dir>/train.
+    /// Folder of the training; null means `results_dir`/train.
     pub results_dir: Option<PathBuf>,
-    /// Optional best-k saver.
+    /// Keeping the k best checkpoints.
     pub checkpointer: CheckpointerSection,
-    /// Optimiser block.
+    /// Optimiser and learning rates.
     pub optim: OptimSection,
-    /// Contrastive objective: pairwise sigmoid or softmax.
+    /// Contrastive loss: sigmoid over pairs (siglip) or softmax over the batch (clip).
     pub loss_type: LossType,
-    /// How sigmoid loss swaps negatives between GPUs.
+    /// How the sigmoid loss exchanges negatives between GPUs; without effect on one.
     pub siglip_loss_dist_impl: String,
-    /// Treat attribute-compatible off-diagonal pairs as ignored or as positives.
+    /// Ignore pairs with fitting attributes off the diagonal, or count them as positives.
     pub siglip_loss_mask_mode: String,
-    /// Weight of those extra positives.
+    /// Weight of such extra positives.
     pub compatible_positive_weight: f64,
-    /// Average extra positives per pair or per query.
+    /// Average extra positives by pair or by query.
     pub compatible_positive_normalization: String,
-    /// Weight of the extra hardest-negative triplet term; zero disables.
+    /// Weight of a triplet term on the hardest negative; 0 is none.
     pub triplet_loss_weight: f64,
-    /// Margin of that triplet term.
+    /// Margin of the triplet term.
     pub triplet_margin: f64,
-    /// Numeric mode: mixed half, mixed bfloat16 or full.
+    /// Numbers to compute with: half (fp16) or bfloat16 (bf16) mixed with full precision, or full (fp32).
     pub precision: Precision,
-    /// Gradient-norm ceiling; null disables.
+    /// Largest norm of the gradient; null does not clip.
     pub grad_clip_norm: Option<f64>,
-    /// Recompute activations to save memory.
+    /// Compute activations twice instead of keeping them, to save memory.
     pub grad_checkpointing: bool,
-    /// Multi-GPU strategy; FSDP forces fp16.
+    /// How several GPUs share one training.
     pub distributed_strategy: String,
-    /// Checkpoint to start weights from (strict load); null uses hub weights.
+    /// Checkpoint folder or .safetensors file whose weights training starts from; null means random weights, or those of the model type.
     pub pretrained_model_path: Option<PathBuf>,
-    /// Validate every N steps; wins over validation_interval.
+    /// Measure every so many steps instead of after epochs.
     pub val_check_interval: Option<i64>,
     /// CPU threads of libtorch; 0 leaves the choice to the slot or to libtorch.
     pub threads: u64,
@@ -211,9 +211,9 @@ pub struct TrainSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CudnnSection {
-    /// Let cuDNN autotune kernels.
+    /// Let cuDNN try its kernels and keep the fastest.
     pub benchmark: bool,
-    /// Force deterministic kernels (also disables fast attention kernels in CLIP).
+    /// Use only kernels whose results repeat bit by bit.
     pub deterministic: bool,
 }
 
@@ -221,21 +221,21 @@ pub struct CudnnSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointerSection {
-    /// Also keep the k best checkpoints by a metric.
+    /// Keep the k best checkpoints by a metric.
     pub enable_topk: bool,
-    /// Drop the periodic saver and keep only best-k.
+    /// Keep only those, none at intervals.
     pub replace_periodic: bool,
-    /// Metric watched by the best-k saver.
+    /// The metric they are chosen by.
     pub monitor: Option<String>,
-    /// Whether lower or higher is better for that metric.
+    /// Whether less or more of that metric is better.
     pub mode: Option<String>,
-    /// How many best checkpoints to keep.
+    /// How many of the best are kept.
     pub save_top_k: u64,
-    /// File-name pattern of best checkpoints.
+    /// Pattern of their names.
     pub filename: String,
-    /// Folder of best checkpoints; null means the results folder.
+    /// Their folder; null means that of the training.
     pub dirpath: Option<PathBuf>,
-    /// Let Lightning put metric names in file names.
+    /// Put the metric's name into theirs.
     pub auto_insert_metric_name: bool,
 }
 
@@ -243,21 +243,21 @@ pub struct CheckpointerSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimSection {
-    /// Update rule (LAMB needs the apex package).
+    /// Update rule.
     pub optimizer_type: OptimizerType,
-    /// Peak learning rate of the image tower.
+    /// Highest learning rate of the image tower; fine-tuning wants 1e-6 to 1e-4, training from scratch about 1e-3.
     pub vision_lr: f64,
-    /// Peak learning rate of the text tower; also used for logit scale and bias.
+    /// Highest learning rate of the text tower, and of scale and bias unless logit_lr is set.
     pub text_lr: f64,
-    /// Decay of weight matrices; biases and norms are exempt.
+    /// Decay of weight matrices; biases and norms have none.
     pub weight_decay: f64,
-    /// Two Adam momentum coefficients.
+    /// AdamW's two momentum coefficients.
     pub betas: Vec<f64>,
-    /// Adam denominator constant.
+    /// AdamW's constant in the denominator.
     pub eps: f64,
-    /// Steps of linear ramp-up.
+    /// Steps over which the rates rise to their highest.
     pub warmup_steps: u64,
-    /// Shape of the rate after warm-up.
+    /// What the rates do after that.
     pub scheduler: ScheduleShape,
     /// Peak learning rate of logit scale and bias; null means that of the text tower.
     pub logit_lr: Option<f64>,
@@ -269,15 +269,15 @@ pub struct OptimSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeftSection {
-    /// Use the per-tower modes below instead of the freeze flags.
+    /// Train as the modes below say; the freeze flags then mean nothing.
     pub enabled: bool,
-    /// Adapter family; only LoRA.
+    /// Kind of adapter.
     pub method: String,
-    /// Keep logit scale and bias trainable while adapting.
+    /// Train scale and bias along with the adapters.
     pub train_logit_calibration: bool,
-    /// Adapter settings of the image tower.
+    /// Adapters of the tower.
     pub vision: PeftTower,
-    /// Adapter settings of the text tower.
+    /// Adapters of the text tower.
     pub text: PeftTower,
 }
 
@@ -285,17 +285,17 @@ pub struct PeftSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeftTower {
-    /// How the image tower adapts: fixed, fully trained, or LoRA.
+    /// Whether the tower stays as it is, is trained in full, or gets LoRA adapters.
     pub mode: String,
-    /// Names of linear layers that receive LoRA; the default fits SigLIP2, RADIO needs qkv and proj.
+    /// Linear layers that get adapters, by name.
     pub target_modules: Vec<String>,
-    /// How many final blocks get LoRA; 0 means every block.
+    /// How many of the last blocks get adapters; 0 means all.
     pub num_last_blocks: u64,
-    /// LoRA rank.
+    /// Rank of the adapters.
     pub rank: u64,
-    /// LoRA scale numerator (scale is alpha over rank).
+    /// Scale of the adapters, divided by the rank.
     pub alpha: u64,
-    /// Dropout in front of LoRA.
+    /// Dropout in front of the adapters.
     pub dropout: f64,
 }
 
@@ -303,13 +303,13 @@ pub struct PeftTower {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegularizationSection {
-    /// Turn the preservation losses on (keeps a frozen teacher copy in memory).
+    /// Switch them on; a copy of the starting model stays in memory.
     pub enabled: bool,
-    /// Weight of squared distance to the teacher embedding.
+    /// Weight of the squared distance to its embedding.
     pub embedding_mse_weight: f64,
-    /// Weight of one minus cosine to the teacher embedding.
+    /// Weight of one minus the cosine to its embedding.
     pub cosine_weight: f64,
-    /// Weight of the difference between in-batch similarity matrices.
+    /// Weight of the difference between the similarities within a batch.
     pub similarity_weight: f64,
 }
 
@@ -319,7 +319,7 @@ pub struct RegularizationSection {
 pub struct AutomlSection {
     /// Name of the study for people; null takes the name of the results folder.
     pub name: Option<String>,
-    /// The sampler: gp (Gaussian process), sobol or random; TAO's names are mapped.
+    /// The sampler: gp (Gaussian process), sobol or random; TAO's names are understood where there is a match.
     pub algorithm: String,
     /// A bundled search space (default, lora, from_scratch, tao) or the path of a YAML file.
     pub search_space: String,
@@ -329,7 +329,7 @@ pub struct AutomlSection {
     pub max_concurrent: u64,
     /// Epochs of a full trial; null means train.num_epochs.
     pub max_epochs: Option<u64>,
-    /// Wall-clock limit such as 90m, 2h or 1d12h; running trials write a checkpoint when it is over.
+    /// Wall-clock limit such as 90m, 2h, 1d12h or seconds; running trials write a checkpoint when it is over.
     pub time_budget: Option<String>,
     /// The metric that ranks trials and chooses checkpoints.
     pub metric: String,
@@ -370,25 +370,25 @@ impl AutomlSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateSection {
-    /// List of evaluation sources.
+    /// Sources of pairs; empty means dataset.val.datasets.
     pub datasets: Vec<DataSource>,
-    /// Per-GPU evaluation batch.
+    /// Pairs embedded at once.
     pub batch_size: u64,
-    /// Loader processes.
+    /// Threads that decode and resize images.
     pub num_workers: u64,
-    /// Trained checkpoint; a checkpoint folder, a .safetensors or an .onnx file.
+    /// What to measure: a checkpoint folder, a .safetensors or an .onnx file.
     pub checkpoint: Option<PathBuf>,
-    /// GPUs used.
+    /// GPUs that measure.
     pub num_gpus: u64,
-    /// Device indices.
+    /// Which GPUs.
     pub gpu_ids: Vec<u32>,
-    /// Overrides <results_dir>/evaluate.
+    /// Folder of the results; null means `results_dir`/evaluate.
     pub results_dir: Option<PathBuf>,
-    /// Engine file; selects the TensorRT path (deploy image).
+    /// TensorRT engine to measure instead of a checkpoint.
     pub trt_engine: Option<PathBuf>,
-    /// Prompt file, one text per line.
+    /// Prompts, one a line.
     pub text_file: Option<PathBuf>,
-    /// What counts as correct in person-attribute-search evaluation.
+    /// What counts as a hit when attributes are searched for.
     pub pas_ground_truth_mode: String,
     /// As dataset.val.ground_truth, for the evaluate action.
     pub ground_truth: GroundTruth,
@@ -398,23 +398,23 @@ pub struct EvaluateSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InferenceSection {
-    /// List of inference sources.
+    /// Sources of images, and of captions where caption_dir is set.
     pub datasets: Vec<DataSource>,
-    /// Per-GPU inference batch.
+    /// Images or texts embedded at once.
     pub batch_size: u64,
-    /// Loader processes.
+    /// Threads that decode and resize images.
     pub num_workers: u64,
-    /// Trained checkpoint; a checkpoint folder, a .safetensors or an .onnx file.
+    /// What embeds: a checkpoint folder, a .safetensors or an .onnx file.
     pub checkpoint: Option<PathBuf>,
-    /// GPUs used.
+    /// GPUs that embed.
     pub num_gpus: u64,
-    /// Device indices.
+    /// Which GPUs.
     pub gpu_ids: Vec<u32>,
-    /// Overrides <results_dir>/inference.
+    /// Folder of the embeddings; null means `results_dir`/inference.
     pub results_dir: Option<PathBuf>,
-    /// Engine file; selects the TensorRT path (deploy image).
+    /// TensorRT engine that embeds instead of a checkpoint.
     pub trt_engine: Option<PathBuf>,
-    /// Prompt file, one text per line.
+    /// Texts to embed, one a line.
     pub text_file: Option<PathBuf>,
 }
 
@@ -422,29 +422,29 @@ pub struct InferenceSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportSection {
-    /// Trained checkpoint; null exports hub weights.
+    /// What to export: a checkpoint folder or a .safetensors file.
     pub checkpoint: Option<PathBuf>,
-    /// Output file; null derives it from the checkpoint stem.
+    /// The graph to write; null names it after the checkpoint, in the folder of the job.
     pub onnx_file: Option<PathBuf>,
-    /// One joint graph, or one graph per tower.
+    /// One graph of both towers (combined), or one of each (separate: _vision.onnx and _text.onnx).
     pub encoder_type: EncoderType,
-    /// ONNX operator-set version.
+    /// ONNX operator set; raised where an operator needs it.
     pub opset_version: u64,
-    /// Fixed batch, or -1 for a dynamic batch axis.
+    /// Fixed batch of the graph; -1 lets it vary.
     pub batch_size: i64,
-    /// Image height of the traced graph.
+    /// Height of the graph's images; the default stands for that of the model.
     pub input_height: u64,
-    /// Image width of the traced graph.
+    /// Width of the graph's images; the default stands for that of the model.
     pub input_width: u64,
-    /// Device used for tracing.
+    /// GPU the comparison runs on.
     pub gpu_id: i64,
-    /// Trace on CPU.
+    /// Compare on the CPU.
     pub on_cpu: bool,
-    /// Image channels.
+    /// Channels of an image.
     pub input_channel: u64,
-    /// Chatty exporter.
+    /// Say more.
     pub verbose: bool,
-    /// Overrides <results_dir>/export.
+    /// Folder of the graphs; null means `results_dir`/export.
     pub results_dir: Option<PathBuf>,
 }
 
@@ -452,21 +452,21 @@ pub struct ExportSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenTrtEngineSection {
-    /// Overrides <results_dir>/gen_trt_engine.
+    /// Folder of the engine; null means `results_dir`/gen_trt_engine.
     pub results_dir: Option<PathBuf>,
-    /// Device used for the build.
+    /// GPU the engine is built for.
     pub gpu_id: u64,
-    /// Input graph.
+    /// The graph; of a separate pair the name without _vision or _text.
     pub onnx_file: Option<PathBuf>,
-    /// Output engine.
+    /// The engine to write.
     pub trt_engine: Option<PathBuf>,
-    /// Reusable kernel-timing cache file.
+    /// Timings of kernels from an earlier build.
     pub timing_cache: Option<PathBuf>,
-    /// Expected batch of the graph; -1 is dynamic.
+    /// Batch the graph must have; -1 for one that varies.
     pub batch_size: i64,
-    /// Chatty builder.
+    /// Show all that the builder says.
     pub verbose: bool,
-    /// Builder options.
+    /// The builder.
     pub tensorrt: TensorrtSection,
 }
 
@@ -474,17 +474,17 @@ pub struct GenTrtEngineSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorrtSection {
-    /// Builder scratch memory; in MiB.
+    /// Memory of the builder in MiB.
     pub workspace_size: u64,
-    /// Smallest batch of the profile.
+    /// Smallest batch the engine takes.
     pub min_batch_size: u64,
-    /// Batch tuned for.
+    /// Batch the engine is tuned for.
     pub opt_batch_size: u64,
-    /// Largest batch of the profile.
+    /// Largest batch the engine takes.
     pub max_batch_size: u64,
-    /// Per-layer precision pins as layer:precision strings.
+    /// Precision of single layers, as layer:precision.
     pub layers_precision: Vec<String>,
-    /// Engine precision; no INT8 for this network.
+    /// Precision of the engine.
     pub data_type: EngineType,
 }
 
@@ -492,25 +492,25 @@ pub struct TensorrtSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WandbSection {
-    /// Switch W&B logging on or off.
+    /// Switch it on or off.
     pub enable: bool,
-    /// W&B project to log under.
+    /// Project of the run.
     pub project: String,
-    /// W&B team or user.
+    /// Team or user.
     pub entity: String,
-    /// W&B run group.
+    /// Group of the run.
     pub group: String,
-    /// Labels attached to the run (experiment default is training + tao-toolkit).
+    /// Labels of the run.
     pub tags: Vec<String>,
-    /// Allow several runs from one process.
+    /// Allow several runs in one process.
     pub reinit: bool,
-    /// Mirror TensorBoard scalars to W&B.
+    /// Mirror TensorBoard scalars.
     pub sync_tensorboard: bool,
-    /// Upload the launching script.
+    /// Upload the program.
     pub save_code: bool,
-    /// Run display name (experiment default text differs slightly from the class default).
+    /// Name of the run.
     pub name: String,
-    /// Id used to continue an existing run.
+    /// Id of a run to continue.
     pub run_id: String,
 }
 
@@ -518,17 +518,17 @@ pub struct WandbSection {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSource {
-    /// Folder holding the images.
+    /// Folder, or .tar.gz archive, of images.
     pub image_dir: PathBuf,
-    /// Optional list of image names to use; null means all images.
+    /// Text file naming the images to use, one a line; null means all.
     pub image_list_file: Option<PathBuf>,
-    /// Folder of caption files sharing the image stem; null means next to the images.
+    /// Folder or archive of captions, named like the images; null means beside the images.
     pub caption_dir: Option<PathBuf>,
-    /// Caption file extension.
+    /// Ending of caption files.
     pub caption_file_suffix: String,
-    /// JSON with caption kinds/attributes for balanced sampling.
+    /// JSON with kinds of captions, for balanced batches.
     pub train_pairs_file: Option<PathBuf>,
-    /// JSON with attribute metadata aligned to the split.
+    /// JSON with attributes of the pairs.
     pub attribute_pairs_file: Option<PathBuf>,
 }
 

@@ -12,32 +12,46 @@ struct Template {
     action: Action,
     about: &'static str,
     sections: &'static [&'static str],
-    suggested: fn() -> Vec<(&'static str, Value)>,
+    suggested: fn() -> Vec<Suggestion>,
 }
+
+/// A key, the value that the template sets, and why it is not the default (empty where that is plain).
+type Suggestion = (&'static str, Value, &'static str);
 
 const TEMPLATES: &[Template] = &[
     Template {
         name: "train",
         action: Action::Train,
-        about: "Tunes a small CLIP on the bundled drawings; `--automl off` trains once. For your own data, change the datasets,\n# model.type and automl.search_space (default is for fine-tuning pretrained weights).",
+        about: "Tunes a small CLIP on the bundled drawings: cliptune train -e templates/train.yaml (once, with --automl off).\n#\n# Your own data: name your folders or archives in both `datasets` lists; paths are meant from the folder of this file.\n# A pretrained model: set model.type and model.image_size, train.pretrained_model_path, rates of about 1e-5, and\n# automl.search_space to default.",
         sections: &["model", "dataset", "train", "peft", "regularization", "automl", "wandb"],
         suggested: || {
             [
                 data("train"),
-                data("val"),
+                vec![data("val").remove(1)],
                 vec![
-                    ("model.image_size", json!(64)),
-                    ("train.precision", json!("fp32")),
-                    ("train.num_epochs", json!(5)),
-                    ("train.grad_clip_norm", json!(1.0)),
-                    ("train.optim.warmup_steps", json!(20)),
-                    ("dataset.train.batch_size", json!(128)),
-                    ("dataset.val.batch_size", json!(128)),
-                    ("dataset.augmentation.scale", json!([1.0, 1.0])),
-                    ("dataset.augmentation.color_jitter", json!([])),
-                    ("dataset.augmentation.grayscale", json!(0.0)),
-                    ("automl.search_space", json!("from_scratch")),
-                    ("automl.max_trials", json!(12)),
+                    ("model.image_size", json!(64), "what clip-tiny-64 takes"),
+                    ("train.precision", json!("fp32"), "for a CPU; bf16 on a recent GPU"),
+                    ("train.num_epochs", json!(5), "a few minutes on two cores"),
+                    ("train.grad_clip_norm", json!(1.0), "keeps the first steps from random weights steady"),
+                    ("train.loss_type", json!("clip"), "softmax over the batch, as in templates/demo.yaml"),
+                    ("train.optim.vision_lr", json!(1e-3), "from random weights; 1e-4 hardly learns there"),
+                    ("train.optim.text_lr", json!(1e-3), "as vision_lr"),
+                    ("train.optim.warmup_steps", json!(20), "an epoch has 14 steps"),
+                    ("dataset.train.batch_size", json!(128), "the larger, the more negatives"),
+                    ("dataset.val.batch_size", json!(128), ""),
+                    (
+                        "dataset.augmentation.scale",
+                        json!([1.0, 1.0]),
+                        "drawings fill the image: a crop hides what captions say",
+                    ),
+                    ("dataset.augmentation.color_jitter", json!([]), "captions name colours"),
+                    ("dataset.augmentation.grayscale", json!(0.0), "captions name colours"),
+                    (
+                        "automl.search_space",
+                        json!("from_scratch"),
+                        "rates for random weights; default is for fine-tuning",
+                    ),
+                    ("automl.max_trials", json!(12), ""),
                 ],
             ]
             .concat()
@@ -49,7 +63,7 @@ const TEMPLATES: &[Template] = &[
         about: "Measures a checkpoint or an ONNX graph. `--parent STUDY` fills evaluate.checkpoint.",
         sections: &["model", "dataset", "evaluate"],
         suggested: || {
-            [data("val"), vec![("model.image_size", json!(64)), ("evaluate.batch_size", json!(128))]].concat()
+            [data("val"), vec![("model.image_size", json!(64), ""), ("evaluate.batch_size", json!(128), "")]].concat()
         },
     },
     Template {
@@ -62,8 +76,9 @@ const TEMPLATES: &[Template] = &[
                 (
                     "inference.datasets",
                     json!([{"image_dir": "demo/val/images.tar.gz", "image_list_file": "demo/val/image_list.txt"}]),
+                    "",
                 ),
-                ("inference.batch_size", json!(128)),
+                ("inference.batch_size", json!(128), ""),
             ]
         },
     },
@@ -76,10 +91,10 @@ const TEMPLATES: &[Template] = &[
             [
                 data("val"),
                 vec![
-                    ("model.image_size", json!(64)),
-                    ("export.input_height", json!(64)),
-                    ("export.input_width", json!(64)),
-                    ("export.onnx_file", json!("${results_dir}/export/clip_model.onnx")),
+                    ("model.image_size", json!(64), ""),
+                    ("export.input_height", json!(64), "as model.image_size"),
+                    ("export.input_width", json!(64), "as model.image_size"),
+                    ("export.onnx_file", json!("${results_dir}/export/clip_model.onnx"), ""),
                 ],
             ]
             .concat()
@@ -105,7 +120,7 @@ const TEMPLATES: &[Template] = &[
         about: "Measures an engine, on a machine with a GPU.",
         sections: &["dataset", "evaluate"],
         suggested: || {
-            [data("val"), vec![("evaluate.trt_engine", json!("${results_dir}/gen_trt_engine/clip_model.engine"))]]
+            [data("val"), vec![("evaluate.trt_engine", json!("${results_dir}/gen_trt_engine/clip_model.engine"), "")]]
                 .concat()
         },
     },
@@ -116,28 +131,28 @@ const TEMPLATES: &[Template] = &[
         sections: &["dataset", "inference"],
         suggested: || {
             vec![
-                ("inference.datasets", json!([{"image_dir": "demo/val/images.tar.gz"}])),
-                ("inference.trt_engine", json!("${results_dir}/gen_trt_engine/clip_model.engine")),
+                ("inference.datasets", json!([{"image_dir": "demo/val/images.tar.gz"}]), ""),
+                ("inference.trt_engine", json!("${results_dir}/gen_trt_engine/clip_model.engine"), ""),
             ]
         },
     },
 ];
 
-fn data(split: &'static str) -> Vec<(&'static str, Value)> {
+fn data(split: &'static str) -> Vec<Suggestion> {
     let entry = json!([{
         "image_dir": format!("demo/{split}/images.tar.gz"),
         "image_list_file": format!("demo/{split}/image_list.txt"),
         "caption_dir": format!("demo/{split}/captions.tar.gz"),
     }]);
     let key = if split == "train" { "dataset.train.datasets" } else { "dataset.val.datasets" };
-    vec![("model.type", json!("clip-tiny-64")), (key, entry)]
+    vec![("model.type", json!("clip-tiny-64"), "small enough for a CPU"), (key, entry, "the bundled drawings")]
 }
 
-fn engine(data_type: &'static str) -> Vec<(&'static str, Value)> {
+fn engine(data_type: &'static str) -> Vec<Suggestion> {
     vec![
-        ("gen_trt_engine.onnx_file", json!("${results_dir}/export/clip_model.onnx")),
-        ("gen_trt_engine.trt_engine", json!("${results_dir}/gen_trt_engine/clip_model.engine")),
-        ("gen_trt_engine.tensorrt.data_type", json!(data_type)),
+        ("gen_trt_engine.onnx_file", json!("${results_dir}/export/clip_model.onnx"), "where export.yaml puts it"),
+        ("gen_trt_engine.trt_engine", json!("${results_dir}/gen_trt_engine/clip_model.engine"), ""),
+        ("gen_trt_engine.tensorrt.data_type", json!(data_type), ""),
     ]
 }
 
@@ -169,11 +184,11 @@ pub fn template(name: &str) -> Option<String> {
     Some(out)
 }
 
-fn emit(field: &Field, depth: usize, suggested: &[(&str, Value)], out: &mut String) {
+fn emit(field: &Field, depth: usize, suggested: &[Suggestion], out: &mut String) {
     let indent = "  ".repeat(depth);
     if field.kind == Kind::Section {
         // A section none of whose keys is set must be a comment as a whole: an empty mapping is no mapping.
-        let live = suggested.iter().any(|(key, _)| key.starts_with(&format!("{}.", field.path)));
+        let live = suggested.iter().any(|(key, ..)| key.starts_with(&format!("{}.", field.path)));
         let mark = if live { "" } else { "# " };
         out.push_str(&format!("{indent}{mark}{}:  # {}\n", field.name(), field.help));
         for child in schema::children(field.path) {
@@ -182,8 +197,13 @@ fn emit(field: &Field, depth: usize, suggested: &[(&str, Value)], out: &mut Stri
         return;
     }
     let meaning = format!("{}{}", field.help.trim_end_matches('.'), limits(field));
-    match suggested.iter().find(|(key, _)| *key == field.path) {
-        Some((_, Value::Array(entries))) if entries.first().is_some_and(Value::is_object) => {
+    let found = suggested.iter().find(|(key, ..)| *key == field.path);
+    let meaning = match found {
+        Some((.., why)) if !why.is_empty() => format!("{meaning}. Here: {why}"),
+        _ => meaning,
+    };
+    match found {
+        Some((_, Value::Array(entries), _)) if entries.first().is_some_and(Value::is_object) => {
             out.push_str(&format!("{indent}{}:  # {meaning}\n", field.name()));
             for entry in entries {
                 for (i, (key, value)) in entry.as_object().into_iter().flatten().enumerate() {
@@ -192,7 +212,7 @@ fn emit(field: &Field, depth: usize, suggested: &[(&str, Value)], out: &mut Stri
                 }
             }
         }
-        Some((_, value)) => out.push_str(&format!("{indent}{}: {}  # {meaning}\n", field.name(), scalar(value))),
+        Some((_, value, _)) => out.push_str(&format!("{indent}{}: {}  # {meaning}\n", field.name(), scalar(value))),
         None => out.push_str(&format!("{indent}# {}: {}  # {meaning}\n", field.name(), field.default)),
     }
 }
