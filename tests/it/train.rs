@@ -1,1 +1,306 @@
-//! Tests of train.
+//! Training: losses and steps against open_clip and torch (`tests/golden/train_golden.py`), and whole runs on a toy set.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cliptune::base::ids::TrialId;
+use cliptune::journal::event::{Direction, JobEvent, Outcome};
+use cliptune::journal::failure::{Failure, FailureKind};
+use cliptune::journal::job::{Action, Job};
+use cliptune::journal::layout::JobDir;
+use cliptune::journal::tail::Tail;
+use cliptune::journal::writer::Writer;
+use cliptune::model::parameters::Part;
+use cliptune::model::{Clip, ClipConfig, weights};
+use cliptune::spec;
+use cliptune::train::Progress;
+use cliptune::train::loss::Loss;
+use cliptune::train::optim::{AdamW, Settings, groups};
+use cliptune::train::run::train;
+use cliptune::train::step::{Side, step};
+use tch::{Device, Tensor};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    (a - b).abs().max().double_value(&[])
+}
+
+#[test]
+fn losses_and_their_gradients_equal_open_clip() {
+    let data = weights::read(&golden("train_golden_loss.safetensors")).unwrap();
+    for (name, loss) in [("clip", Loss::Clip), ("siglip", Loss::Siglip)] {
+        let leaf = |key: &str| data[key].copy().set_requires_grad(true);
+        let (images, texts, scale, bias) = (leaf("images"), leaf("texts"), leaf("log_scale"), leaf("bias"));
+        let bias = (loss == Loss::Siglip).then_some(&bias);
+        let value = loss.forward(&images, &texts, &scale, bias).unwrap();
+        value.backward();
+        for (key, tensor) in
+            [("value", value), ("images", images.grad()), ("texts", texts.grad()), ("scale", scale.grad())]
+        {
+            let expected = &data[&format!("{name}.{key}")];
+            assert!(distance(&tensor, expected) < 1e-5, "{name}.{key}: {tensor} instead of {expected}");
+        }
+    }
+}
+
+#[test]
+fn steps_of_clipped_adamw_equal_torch_on_open_clip() {
+    let mut config = ClipConfig::read(&golden("model_golden.json")).unwrap();
+    config.init_logit_bias = Some(-10.0);
+    let model = Clip::new(&config, Device::Cpu, 0).unwrap();
+    model.load(&golden("model_golden_weights.safetensors")).unwrap();
+    let settings = Settings { betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.1, clip_norm: Some(0.5) };
+    let mut optimizer = AdamW::new(groups(&model), settings).unwrap();
+    let data = weights::read(&golden("model_golden.safetensors")).unwrap();
+    let expected = weights::read(&golden("train_golden_steps.safetensors")).unwrap();
+    let sides = (Side::Input(data["images"].copy()), Side::Input(data["tokens"].copy()));
+    let rate = |part| if part == Part::Vision { 1e-3 } else { 2e-3 };
+    for i in 0..4 {
+        let loss = step(&model, &mut optimizer, Loss::Siglip, (&sides.0, &sides.1), rate).unwrap();
+        let should = expected["losses"].double_value(&[i]);
+        assert!((loss.double_value(&[]) - should).abs() < 1e-3 * should, "step {i}: {loss} instead of {should}");
+    }
+    for (p, tensor) in model.named() {
+        if let Some(should) = expected.get(&p.name) {
+            assert!(distance(tensor, should) < 2e-4, "{} is off by {}", p.name, distance(tensor, should));
+        }
+    }
+}
+
+/// Images of one colour with its name as the caption, and a model small enough for a test.
+struct Toy {
+    dir: tempfile::TempDir,
+}
+
+const COLORS: [(&str, [u8; 3]); 4] =
+    [("a red square", [220, 30, 30]), ("green", [30, 200, 40]), ("the blue one", [20, 40, 230]), ("white", [240; 3])];
+
+impl Toy {
+    fn new(pairs: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).unwrap();
+        for i in 0..pairs {
+            let (caption, [r, g, b]) = COLORS[i % 4];
+            let shade = (i / 4) as u8;
+            let mut image = b"P6 16 16 255\n".to_vec();
+            image.clear();
+            let picture =
+                image::RgbImage::from_pixel(16, 16, image::Rgb([r.saturating_sub(shade), g, b.saturating_sub(shade)]));
+            picture.save(data.join(format!("{i:03}.png"))).unwrap();
+            fs::write(data.join(format!("{i:03}.txt")), format!("{caption} {i}")).unwrap();
+        }
+        let config = r#"{"embed_dim": 16,
+            "vision_cfg": {"image_size": 16, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8},
+            "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}}"#;
+        fs::write(dir.path().join("model.json"), config).unwrap();
+        Self { dir }
+    }
+
+    fn spec(&self, overrides: &[&str]) -> spec::sections::Spec {
+        let data = self.dir.path().join("data");
+        let source = format!("[{{image_dir: {0}, caption_dir: {0}, caption_file_suffix: .txt}}]", data.display());
+        let text = format!(
+            "model: {{type: {}}}\ndataset:\n  train: {{batch_size: 8, datasets: {source}}}\n  val: {{batch_size: 8, datasets: {source}}}\n  augmentation: {{scale: [1.0, 1.0], color_jitter: [], grayscale: 0.0}}\ntrain:\n  num_epochs: 4\n  precision: fp32\n  loss_type: clip\n  optim: {{vision_lr: 0.01, text_lr: 0.01, warmup_steps: 2}}\n",
+            self.dir.path().join("model.json").display()
+        );
+        let path = self.dir.path().join("spec.yaml");
+        fs::write(&path, text).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+        spec::load(Action::Train, Some(&path), &overrides).unwrap_or_else(|p| panic!("{p}")).spec
+    }
+
+    fn job(&self, until_epoch: u32) -> Job {
+        Job {
+            action: Action::Train,
+            trial: Some(TrialId(0)),
+            attempt: 1,
+            until_epoch,
+            resume: true,
+            gpus: vec![],
+            threads: 1,
+            cache: self.dir.path().join("cache"),
+            metric: "val/t2i_mAP".to_owned(),
+            direction: Direction::Maximize,
+        }
+    }
+
+    fn run(&self, name: &str, job: &Job, spec: &spec::sections::Spec) -> (JobDir, Result<Outcome, Failure>) {
+        self.run_until(name, job, spec, &AtomicBool::new(false))
+    }
+
+    fn run_until(
+        &self,
+        name: &str,
+        job: &Job,
+        spec: &spec::sections::Spec,
+        stop: &AtomicBool,
+    ) -> (JobDir, Result<Outcome, Failure>) {
+        let dir = JobDir(self.dir.path().join(name));
+        fs::create_dir_all(dir.path()).unwrap();
+        let mut events = Writer::open(&dir.events()).unwrap();
+        let outcome = train(job, &dir, spec, &mut events, &Progress::new(), stop);
+        (dir, outcome)
+    }
+}
+
+fn events(dir: &JobDir) -> Vec<JobEvent> {
+    Tail::new(&dir.events()).read::<JobEvent>().unwrap().into_iter().map(|l| l.event).collect()
+}
+
+fn losses(dir: &JobDir) -> Vec<f64> {
+    let loss = |e| match e {
+        JobEvent::EpochEnded { loss, .. } => loss,
+        _ => None,
+    };
+    events(dir).into_iter().filter_map(loss).collect()
+}
+
+fn assert_same_bits(a: &JobDir, b: &JobDir) {
+    for (x, y) in [(a.last().model(), b.last().model()), (a.last().optimizer(), b.last().optimizer())] {
+        assert_eq!(weights::read(&x).unwrap(), weights::read(&y).unwrap());
+    }
+}
+
+#[test]
+fn run_learns_validates_before_the_first_step_and_keeps_best_and_last() {
+    let toy = Toy::new(16);
+    let (dir, outcome) = toy.run("a", &toy.job(4), &toy.spec(&[]));
+    assert_eq!(outcome.unwrap(), Outcome::Completed);
+    let losses = losses(&dir);
+    assert!(losses.len() == 4 && losses[3] < losses[0], "{losses:?}");
+    let validated: Vec<u32> = events(&dir)
+        .iter()
+        .filter_map(|e| match e {
+            JobEvent::Validated { epoch, .. } => Some(*epoch),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(validated, [0, 1, 2, 3, 4]);
+    assert!(dir.last().model().is_file() && dir.last().optimizer().is_file() && dir.best().model().is_file());
+    Clip::open(dir.best().path(), Device::Cpu).unwrap();
+    let folders = fs::read_dir(dir.checkpoints()).unwrap().flatten();
+    assert!(folders.filter(|e| e.file_type().unwrap().is_dir()).count() <= 2);
+}
+
+#[test]
+fn run_paused_at_an_epoch_and_resumed_has_the_same_bits() {
+    let toy = Toy::new(16);
+    let spec = toy.spec(&["train.grad_clip_norm=1.0"]);
+    let (whole, outcome) = toy.run("whole", &toy.job(4), &spec);
+    outcome.unwrap();
+    toy.run("parts", &toy.job(2), &spec).1.unwrap();
+    let (parts, outcome) = toy.run("parts", &toy.job(4), &spec);
+    outcome.unwrap();
+    assert_same_bits(&whole, &parts);
+    assert_eq!(losses(&whole), losses(&parts));
+}
+
+#[test]
+fn run_stopped_within_an_epoch_and_resumed_has_the_same_bits() {
+    let toy = Toy::new(24);
+    let spec = toy.spec(&["train.num_epochs=2"]);
+    let (whole, outcome) = toy.run("whole", &toy.job(2), &spec);
+    outcome.unwrap();
+    let stop = AtomicBool::new(false);
+    // Stops as soon as the first step is done.
+    let (parts, outcome) = std::thread::scope(|scope| {
+        let dir = JobDir(toy.dir.path().join("parts"));
+        fs::create_dir_all(dir.path()).unwrap();
+        let progress = Progress::new();
+        scope.spawn(|| {
+            while progress.step() < 1 && !stop.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let mut events = Writer::open(&dir.events()).unwrap();
+        let outcome = train(&toy.job(2), &dir, &spec, &mut events, &progress, &stop);
+        stop.store(true, Ordering::Relaxed);
+        (dir, outcome)
+    });
+    assert!(matches!(outcome.unwrap(), Outcome::Stopped { .. } | Outcome::Completed));
+    toy.run("parts", &toy.job(2), &spec).1.unwrap();
+    assert_same_bits(&whole, &parts);
+    assert_eq!(losses(&whole), losses(&parts));
+}
+
+#[test]
+fn run_with_a_frozen_tower_leaves_it_alone_and_trains_the_other() {
+    let toy = Toy::new(16);
+    for (flag, frozen) in
+        [("model.freeze_vision_encoder=true", Part::Vision), ("model.freeze_text_encoder=true", Part::Text)]
+    {
+        let spec = toy.spec(&[flag]);
+        let (early, outcome) = toy.run(&format!("early-{flag}"), &toy.job(1), &spec);
+        outcome.unwrap();
+        let (late, outcome) = toy.run(&format!("late-{flag}"), &toy.job(4), &spec);
+        outcome.unwrap();
+        let (early, late) = (
+            Clip::open(early.last().path(), Device::Cpu).unwrap(),
+            Clip::open(late.last().path(), Device::Cpu).unwrap(),
+        );
+        for ((p, a), (_, b)) in early.named().zip(late.named()) {
+            assert!(p.part != frozen || a == b, "{} changed", p.name);
+        }
+        assert!(early.named().zip(late.named()).any(|((p, a), (_, b))| p.part != frozen && a != b));
+    }
+}
+
+#[test]
+fn run_that_diverges_fails_by_name_with_step_and_rates() {
+    let toy = Toy::new(16);
+    let spec = toy.spec(&["train.optim.vision_lr=1e30", "train.optim.text_lr=1e30", "train.optim.warmup_steps=0"]);
+    let failure = toy.run("a", &toy.job(4), &spec).1.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::NonFiniteLoss);
+    assert!(failure.message.contains("step") && failure.message.contains("1e30"), "{}", failure.message);
+}
+
+#[test]
+fn run_on_fewer_pairs_than_a_batch_fails_with_the_numbers() {
+    let toy = Toy::new(4);
+    let failure = toy.run("a", &toy.job(4), &toy.spec(&[])).1.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::DatasetTooSmall);
+    assert!(failure.message.contains('4') && failure.message.contains('8'), "{}", failure.message);
+}
+
+#[test]
+fn run_that_cannot_be_done_names_every_key() {
+    let toy = Toy::new(8);
+    let spec = toy.spec(&["train.precision=fp16", "train.optim.optimizer_type=lamb"]);
+    let failure = toy.run("a", &toy.job(4), &spec).1.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::SpecInvalid);
+    for part in ["train.precision=fp32 or bf16", "lamb"] {
+        assert!(failure.message.contains(part), "{}", failure.message);
+    }
+}
+
+#[test]
+fn resume_with_another_horizon_is_refused() {
+    let toy = Toy::new(16);
+    toy.run("a", &toy.job(1), &toy.spec(&[])).1.unwrap();
+    let failure = toy.run("a", &toy.job(4), &toy.spec(&["train.num_epochs=9"])).1.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::BadCheckpoint);
+    assert!(failure.message.contains("train.num_epochs"), "{}", failure.message);
+}
+
+#[test]
+fn checkpoint_that_cannot_be_written_leaves_the_old_one_and_no_litter() {
+    let toy = Toy::new(16);
+    let spec = toy.spec(&[]);
+    let (dir, outcome) = toy.run("a", &toy.job(1), &spec);
+    outcome.unwrap();
+    let before = weights::read(&dir.last().model()).unwrap();
+    // A file where the next checkpoint's folder is written: creating it fails, as on a broken disk.
+    let blocked = dir.checkpoints().join(format!(".epoch_002.{}.tmp", std::process::id()));
+    fs::write(&blocked, "in the way").unwrap();
+    let failure = toy.run("a", &toy.job(4), &spec).1.unwrap_err();
+    assert!(failure.message.contains("epoch_002"), "{}", failure.message);
+    assert_eq!(weights::read(&dir.last().model()).unwrap(), before);
+    fs::remove_file(&blocked).unwrap();
+    toy.run("a", &toy.job(4), &spec).1.unwrap();
+}
