@@ -206,12 +206,11 @@ fn run_stopped_within_an_epoch_and_resumed_has_the_same_bits() {
     let spec = toy.spec(&["train.num_epochs=2"]);
     let (whole, outcome) = toy.run("whole", &toy.job(2), &spec);
     outcome.unwrap();
-    let stop = AtomicBool::new(false);
+    let (stop, progress) = (AtomicBool::new(false), Progress::new());
     // Stops as soon as the first step is done.
     let (parts, outcome) = std::thread::scope(|scope| {
         let dir = JobDir(toy.dir.path().join("parts"));
         fs::create_dir_all(dir.path()).unwrap();
-        let progress = Progress::new();
         scope.spawn(|| {
             while progress.step() < 1 && !stop.load(Ordering::Relaxed) {
                 std::thread::yield_now();
