@@ -253,7 +253,12 @@ fn run_with_a_frozen_tower_leaves_it_alone_and_trains_the_other() {
 #[test]
 fn run_that_diverges_fails_by_name_with_step_and_rates() {
     let toy = Toy::new(16);
-    let spec = toy.spec(&["train.optim.vision_lr=1e30", "train.optim.text_lr=1e30", "train.optim.warmup_steps=0"]);
+    let spec = toy.spec(&[
+        "train.optim.vision_lr=1e30",
+        "train.optim.text_lr=1e30",
+        "train.optim.warmup_steps=0",
+        "train.optim.scheduler=constant",
+    ]);
     let failure = toy.run("a", &toy.job(4), &spec).1.unwrap_err();
     assert_eq!(failure.kind, FailureKind::NonFiniteLoss);
     assert!(failure.message.contains("step") && failure.message.contains("1e30"), "{}", failure.message);
@@ -270,10 +275,14 @@ fn run_on_fewer_pairs_than_a_batch_fails_with_the_numbers() {
 #[test]
 fn run_that_cannot_be_done_names_every_key() {
     let toy = Toy::new(8);
-    let spec = toy.spec(&["train.precision=fp16", "train.optim.optimizer_type=lamb"]);
-    let failure = toy.run("a", &toy.job(4), &spec).1.unwrap_err();
+    let spec = toy.spec(&["train.precision=fp16"]);
+    let mut job = toy.job(4);
+    let failure = toy.run("a", &job, &spec).1.unwrap_err();
     assert_eq!(failure.kind, FailureKind::SpecInvalid);
-    for part in ["train.precision=fp32 or bf16", "lamb"] {
+    assert!(failure.message.contains("train.precision=fp32 or bf16"), "{}", failure.message);
+    job.gpus = vec![0, 1];
+    let failure = toy.run("b", &job, &spec).1.unwrap_err();
+    for part in ["train.precision", "one GPU"] {
         assert!(failure.message.contains(part), "{}", failure.message);
     }
 }
