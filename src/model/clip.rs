@@ -14,6 +14,9 @@ use super::weights;
 use crate::base::seed;
 use crate::journal::failure::{Failure, FailureKind};
 
+/// libtorch has one generator for the whole process: two models that start at once would disturb each other's draws.
+static INITIALISING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// A model: parameters and the towers that use them.
 #[derive(Debug)]
 pub struct Clip {
@@ -65,7 +68,9 @@ impl Clip {
             };
             t.f_to_device(device)?.f_set_requires_grad(true)
         };
+        let alone = INITIALISING.lock();
         let tensors = parameters.iter().map(fresh).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        drop(alone);
         let by_name: HashMap<&str, &Tensor> = parameters.iter().map(|p| p.name.as_str()).zip(&tensors).collect();
         let get = |name: &str| by_name.get(name).map(|t| t.shallow_clone()).ok_or_else(|| unknown(name));
         let affine = |name: &str| {
