@@ -30,6 +30,7 @@ mod study;
 pub mod train;
 pub mod trials;
 pub mod tui;
+mod watcher;
 pub mod weights;
 
 use clap::{Parser, Subcommand};

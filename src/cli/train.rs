@@ -1,20 +1,39 @@
-//! `cliptune train`.
+//! `cliptune train`: a study, or one plain training.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::watcher::Watcher;
+use super::{job, output};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
+use crate::base::units;
+use crate::gpu;
+use crate::journal::event::{Params, Slot};
+use crate::journal::job::{Action, Job};
+use crate::journal::layout::{JobDir, StudyDir};
+use crate::search::sampler;
+use crate::search::space::Space;
+use crate::spec::{self, Resolved, sections};
+use crate::state::StudyState;
+use crate::study::core::Plan;
+use crate::study::launch::WorkerCommand;
+use crate::study::retention::Rule;
+use crate::study::source::{SamplerPoints, SpecSource};
+use crate::study::{self, Left, Signals, StudyConfig};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The spec; keys it leaves out have their default.
     #[arg(short = 'e', long = "spec", value_name = "SPEC.yaml")]
-    pub spec: std::path::PathBuf,
+    pub spec: PathBuf,
     /// `auto` runs a study, `off` trains once.
     #[arg(long, value_name = "auto|off", default_value = "auto")]
     pub automl: String,
     /// Where everything is written; the spec's `results_dir` otherwise.
     #[arg(long, value_name = "DIR")]
-    pub results_dir: Option<std::path::PathBuf>,
+    pub results_dir: Option<PathBuf>,
     /// Continue a study or a training that was interrupted.
     #[arg(long)]
     pub resume: bool,
@@ -36,6 +55,323 @@ pub struct Args {
 ///
 /// # Errors
 /// Every problem that keeps it from doing its work.
-pub fn run(_args: &Args) -> Result<ExitCode, Problems> {
-    Err(Problems::one(ExitCode::Unexpected, Problem::new("STUB")))
+pub fn run(args: &Args) -> Result<ExitCode, Problems> {
+    let mut overrides = args.overrides.clone();
+    if let Some(dir) = &args.results_dir {
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        overrides.push(format!("results_dir={}", dir.display()));
+    }
+    let resolved = spec::load(Action::Train, Some(&args.spec), &overrides)?;
+    match (args.automl.as_str(), resolved.spec.automl_policy) {
+        ("off", _) => plain(args, &resolved, "--automl off"),
+        ("auto" | "on", sections::AutomlPolicy::Off) => plain(args, &resolved, "automl_policy is off"),
+        ("auto" | "on", _) => study(args, &resolved),
+        (other, _) => {
+            let problem =
+                Problem::new(format!("--automl {other}: not a choice")).help("auto (a study) or off (train once)");
+            Err(Problems::one(ExitCode::Usage, problem))
+        }
+    }
+}
+
+/// One training, by the worker, in this process.
+fn plain(args: &Args, resolved: &Resolved, why: &str) -> Result<ExitCode, Problems> {
+    let spec = &resolved.spec;
+    let dir = JobDir(results_dir(resolved).join("train"));
+    output::note(&format!(
+        "plain training ({why}): {} into {}",
+        units::plural(spec.train.num_epochs as usize, "epoch"),
+        dir.path().display()
+    ));
+    if args.dry_run {
+        output::data(&resolved.to_yaml());
+        return Ok(ExitCode::Ok);
+    }
+    if cfg!(not(feature = "torch")) {
+        let problem = Problem::new("this cliptune was built without libtorch and cannot train");
+        return Err(Problems::one(ExitCode::Unavailable, problem.help("build it with the feature `torch`")));
+    }
+    if dir.job().exists() && !args.resume {
+        let problem = Problem::new(format!("a training exists already in {}", dir.path().display()));
+        return Err(Problems::one(
+            ExitCode::Usage,
+            problem.help("continue it with --resume, or give another --results-dir"),
+        ));
+    }
+    let automl = &spec.automl;
+    let slot = slots(automl).into_iter().next().unwrap_or_default();
+    let job = Job {
+        action: Action::Train,
+        trial: None,
+        attempt: Job::read(&dir).map_or(1, |j| j.attempt + 1),
+        until_epoch: u32::try_from(spec.train.num_epochs).unwrap_or(u32::MAX),
+        resume: args.resume,
+        gpus: slot.gpus,
+        threads: 0,
+        cache: results_dir(resolved).join("cache"),
+        metric: automl.metric.clone(),
+        direction: automl.direction,
+    };
+    let written = std::fs::create_dir_all(dir.path())
+        .and_then(|()| crate::base::files::atomic_write(&dir.spec(), resolved.to_yaml().as_bytes()))
+        .and_then(|()| job.write(&dir));
+    written.map_err(|e| Problems::one(ExitCode::Unexpected, Problem::new(e.to_string())))?;
+    job::run(&job::Args { dir: dir.0 })
+}
+
+fn study(args: &Args, resolved: &Resolved) -> Result<ExitCode, Problems> {
+    let (config, said) = configure(resolved, args.resume)?;
+    output::note(&format!(
+        "study of {} with {} ({}), {} side by side, into {}; train once with --automl off",
+        units::plural(config.max_trials as usize, "trial"),
+        config.points.sampler(),
+        if args.automl == "auto" { "--automl auto is the default" } else { "--automl on" },
+        config.plan.slots.len(),
+        config.dir.path().display(),
+    ));
+    for line in said {
+        output::note(&line);
+    }
+    if args.dry_run {
+        dry_run(&config, resolved);
+        return Ok(ExitCode::Ok);
+    }
+    let dir = config.dir.clone();
+    let signals = install_signals()?;
+    let left = {
+        let mut watcher = Watcher::new();
+        study::run(config, &signals, &mut watcher)?
+    };
+    conclude(&dir, &left, args.strict)
+}
+
+pub(super) fn install_signals() -> Result<Signals, Problems> {
+    Signals::install().map_err(|e| Problems::one(ExitCode::Unexpected, Problem::new(e.to_string())))
+}
+
+/// The table, what was promoted, and the exit code.
+pub(super) fn conclude(dir: &StudyDir, left: &Left, strict: bool) -> Result<ExitCode, Problems> {
+    let state = &left.state;
+    output::data(&crate::report::leaderboard::text(state, crate::base::time::Timestamp::now()));
+    if let Some(best) = state.best() {
+        verdict(state, best);
+    }
+    if state.promotion.as_ref().is_some_and(crate::state::PromotionState::is_done) {
+        output::note(&format!("promoted files in {}:", dir.promoted().display()));
+        let mut files: Vec<(String, u64)> = std::fs::read_dir(dir.promoted())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|e| Some((e.file_name().into_string().ok()?, e.metadata().ok()?.len())))
+            .collect();
+        files.sort();
+        for (name, bytes) in files {
+            output::note(&format!("  {name:<26} {}", units::bytes(bytes)));
+        }
+    }
+    if let Some((trial, failure)) = &left.failure {
+        let problem = Problem::new(format!("the study stopped: trial {trial}: {failure}")).help(failure.kind.help());
+        return Err(Problems::one(failure.kind.exit(), problem));
+    }
+    match left.signal {
+        Some(signal_hook::consts::SIGINT) => return Ok(ExitCode::Interrupted),
+        Some(_) => return Ok(ExitCode::Terminated),
+        None => {}
+    }
+    let counts = state.counts();
+    let asked = state.stop_wanted;
+    Ok(match () {
+        () if asked => ExitCode::Ok,
+        () if counts.completed + counts.pruned == 0 => ExitCode::NoTrialSucceeded,
+        () if strict && counts.failed > 0 => ExitCode::SomeTrialsFailed,
+        () => ExitCode::Ok,
+    })
+}
+
+fn verdict(state: &StudyState, best: &crate::state::TrialState) {
+    let value = |v: Option<f64>| v.map_or("–".to_owned(), |v| format!("{v:.4}"));
+    let baseline = state.baseline().and_then(|t| t.value);
+    output::note(&format!(
+        "best: trial {} with {} {}; baseline {}, before training {}",
+        best.id,
+        state.metric(),
+        value(best.value),
+        value(baseline),
+        value(state.pretrained())
+    ));
+    if let (Some(best), Some(before)) = (best.value, state.pretrained())
+        && !state.direction().is_better(best, before)
+    {
+        output::note("WARNING: no trial is better than the model before training: fine-tuning did not help here");
+    }
+    let promoted = state.promotion.as_ref().and_then(|p| state.trials.get(&p.trial)).unwrap_or(best);
+    if promoted.id.0 == 0 {
+        output::note("NOTE: the baseline itself is the best: no searched point beats the spec as written");
+    } else if let (Some(value), Some(baseline)) = (promoted.value, baseline)
+        && !state.direction().is_better(value, baseline)
+    {
+        output::note("WARNING: the promoted trial does not beat the baseline");
+    }
+}
+
+fn results_dir(resolved: &Resolved) -> PathBuf {
+    let text = resolved.get("results_dir").and_then(|v| v.as_str()).unwrap_or("results");
+    std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text))
+}
+
+fn slots(automl: &sections::AutomlSection) -> Vec<Slot> {
+    let inventory = gpu::inventory();
+    let wanted = gpu::SlotPlan {
+        gpus: automl.gpus.clone(),
+        trials_per_gpu: automl.trials_per_gpu as usize,
+        cpu_slots: automl.cpu_slots as usize,
+    };
+    gpu::plan(&wanted, inventory.gpus(), gpu::slots::physical_cores())
+}
+
+/// The space of a spec: bundled, or a file beside the spec or in the current folder.
+fn space_of(name: &str) -> Result<Space, Problems> {
+    let path = Path::new(name);
+    if !path.is_file() {
+        return Space::bundled(name);
+    }
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Problems::one(ExitCode::NotFound, Problem::new(format!("{name}: {e}"))))?;
+    Space::parse_yaml(&text, name)
+}
+
+/// A study from its spec, and what people should be told about it.
+pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfig, Vec<String>), Problems> {
+    let automl = &resolved.spec.automl;
+    let mut said = Vec::new();
+    let mut space = space_of(&automl.search_space)?;
+    let given: Vec<(String, serde_json::Value)> = space
+        .params()
+        .iter()
+        .filter(|p| resolved.is_from_command_line(&p.key))
+        .filter_map(|p| Some((p.key.clone(), resolved.get(&p.key)?.clone())))
+        .collect();
+    let fixed = space.fix_all(given.iter().map(|(k, v)| (k.as_str(), v)))?;
+    for (key, value) in &fixed.fixed {
+        said.push(format!("{key} is fixed at {value} by the command line and not searched"));
+    }
+    for key in &fixed.dropped {
+        said.push(format!("{key} has no effect then and is not searched"));
+    }
+    space.check_against(|params| {
+        let values: Vec<_> = params.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        resolved.with(&values).map(drop).map_err(|problems| problems.list.into_iter().map(|p| p.what).collect())
+    })?;
+    let max_trials = u32::try_from(automl.max_trials).unwrap_or(u32::MAX);
+    let chosen = sampler::by_name(&automl.algorithm, max_trials)?;
+    said.extend(chosen.note);
+    let epochs = automl.max_epochs.unwrap_or(resolved.spec.train.num_epochs);
+    let dir = StudyDir::new(results_dir(resolved));
+    let name = automl.name.clone().unwrap_or_else(|| {
+        dir.path().file_name().map_or_else(|| "study".to_owned(), |n| n.to_string_lossy().into_owned())
+    });
+    let time_budget = automl.time_budget.as_deref().map(seconds).transpose()?;
+    let points = SamplerPoints { space: space.clone(), sampler: chosen.sampler, seed: automl.seed };
+    let specs = SpecSource { spec: resolved.clone(), space, max_epochs: automl.max_epochs };
+    let config = StudyConfig {
+        dir,
+        name,
+        seed: automl.seed,
+        metric: automl.metric.clone(),
+        direction: automl.direction,
+        max_trials,
+        max_epochs: u32::try_from(epochs).unwrap_or(u32::MAX),
+        fixed: fixed.fixed,
+        plan: Plan {
+            slots: slots(automl),
+            max_concurrent: automl.max_concurrent as usize,
+            max_failures: automl.max_failures as usize,
+            retries: u32::try_from(automl.retries).unwrap_or(u32::MAX),
+            patience: automl.patience.unwrap_or(0) as usize,
+            time_budget,
+            promote: automl.promote,
+        },
+        retention: match automl.retention {
+            sections::Retention::BestLast => Rule::BestLast,
+            sections::Retention::Best => Rule::Best,
+            sections::Retention::All => Rule::All,
+        },
+        specs: Box::new(specs),
+        points: Box::new(points),
+        worker: WorkerCommand::this_binary()
+            .map_err(|e| Problems::one(ExitCode::Unexpected, Problem::new(e.to_string())))?,
+        resume,
+        only_promote: None,
+        tick: Duration::from_millis(100),
+        grace: Duration::from_secs(60),
+    };
+    Ok((config, said))
+}
+
+/// `90m`, `2h`, `1d12h`, or plain seconds.
+fn seconds(text: &str) -> Result<f64, Problems> {
+    let invalid = || {
+        let problem = Problem::new(format!("automl.time_budget: {text} is not a duration"));
+        Problems::one(ExitCode::Usage, problem.help("for example 90m, 2h, 1d12h, or a number of seconds"))
+    };
+    let (mut total, mut digits) = (0.0, String::new());
+    for c in text.trim().chars() {
+        let unit = match c {
+            '0'..='9' | '.' => {
+                digits.push(c);
+                continue;
+            }
+            's' => 1.0,
+            'm' => 60.0,
+            'h' => 3600.0,
+            'd' => 86400.0,
+            _ => return Err(invalid()),
+        };
+        total += unit * digits.parse::<f64>().map_err(|_| invalid())?;
+        digits.clear();
+    }
+    if !digits.is_empty() {
+        total += digits.parse::<f64>().map_err(|_| invalid())?;
+    }
+    if total > 0.0 { Ok(total) } else { Err(invalid()) }
+}
+
+fn dry_run(config: &StudyConfig, resolved: &Resolved) {
+    let mut text = vec![resolved.to_yaml(), "# search space".to_owned(), config.specs.space()];
+    text.push(format!(
+        "# plan: {} of {} each, {} slots ({})",
+        units::plural(config.max_trials as usize, "trial"),
+        units::plural(config.max_epochs as usize, "epoch"),
+        config.plan.slots.len(),
+        config.plan.slots.first().map_or_else(String::new, |s| match s.gpus.as_slice() {
+            [] => format!("CPU, {} each", units::plural(s.threads, "thread")),
+            _ => "GPU".to_owned(),
+        })
+    ));
+    text.push("# first suggestions, if nothing were learned from the baseline:".to_owned());
+    let mut state = StudyState::new();
+    let shown = |params: &Params| serde_json::to_string(params).unwrap_or_default();
+    text.push(format!("#   0000 {} (baseline)", shown(&config.specs.baseline())));
+    for id in 1..=3.min(config.max_trials.saturating_sub(1)) {
+        let trial = crate::base::ids::TrialId(id);
+        let params = config.points.suggest(&state, trial);
+        text.push(format!("#   {trial} {}", shown(&params)));
+        state.expect_trial(trial, params, config.max_epochs);
+    }
+    output::data(&text.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_budget_reads_as_people_write_it() {
+        assert_eq!(seconds("90m").unwrap(), 5400.0);
+        assert_eq!(seconds("1d12h").unwrap(), 129_600.0);
+        assert_eq!(seconds("45").unwrap(), 45.0);
+        for bad in ["", "h", "2 weeks", "0", "-3m"] {
+            assert_eq!(seconds(bad).unwrap_err().exit, ExitCode::Usage, "{bad}");
+        }
+    }
 }

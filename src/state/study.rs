@@ -310,6 +310,13 @@ impl StudyState {
         }
     }
 
+    /// Adds a trial as if it ran: for plans, which have no journal.
+    pub fn expect_trial(&mut self, trial: TrialId, params: Params, budget: u32) {
+        let mut expected = TrialState::new(trial, params, PointOrigin::Sampler, budget, Timestamp::UNIX_EPOCH);
+        expected.state = TrialStatus::Running;
+        self.trials.insert(trial, expected);
+    }
+
     /// Trials best first: by value, then those without one; equal ones by number.
     pub fn leaderboard(&self) -> Vec<TrialId> {
         rank::leaderboard(self.trials.values(), self.direction())

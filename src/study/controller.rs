@@ -111,6 +111,8 @@ pub(super) struct Controller<'a> {
     next_tails: Instant,
     next_snapshot: Instant,
     killed: bool,
+    /// Why the study had ended when this controller took it.
+    was_ended: Option<String>,
     _lock: OwnerLock,
 }
 
@@ -141,6 +143,7 @@ impl<'a> Controller<'a> {
         let journal = Writer::open(&dir.journal()).map_err(|e| problem(&e))?;
         let mut tails = JobTails::default();
         tails.poll(&dir, &mut state, &mut |_, _, _| {}).map_err(|e| problem(&e))?;
+        let was_ended = state.ended.clone();
         let index = Index::open(&dir, &state);
         let now = Instant::now();
         let workers = Workers::new(config.grace);
@@ -156,6 +159,7 @@ impl<'a> Controller<'a> {
             next_tails: now,
             next_snapshot: now,
             killed: false,
+            was_ended,
             _lock: lock,
         };
         if let Some(note) = controller.index.note.clone() {
@@ -235,6 +239,9 @@ impl<'a> Controller<'a> {
 
     /// What `cliptune promote` does without a controller: promote, then leave.
     fn promote_only(&mut self) -> Vec<Command> {
+        if self.signals.count() > 0 {
+            return vec![Command::Leave { reason: "asked to stop".to_owned() }];
+        }
         match self.config.only_promote.take() {
             Some(wanted) => match wanted.or_else(|| self.state.best().map(|t| t.id)) {
                 Some(trial) => {
@@ -383,8 +390,12 @@ impl<'a> Controller<'a> {
             Some(Halt::Failure(trial, failure)) => Some((trial, failure)),
             _ => None,
         };
+        if let Some(reason) = self.was_ended.take().filter(|_| self.config.only_promote.is_some()) {
+            self.append(StudyEvent::StudyEnded { reason })?;
+        }
         self.append(StudyEvent::ControllerStopped { reason: reason.clone() })?;
         self.save(true)?;
+        self.observer.tick(&self.state, Timestamp::now());
         Ok(Left { state: self.state.clone(), reason, signal: self.signals.last(), failure })
     }
 
