@@ -7,7 +7,7 @@ use super::{output, parent};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::files;
-use crate::journal::event::{Direction, JobEvent, Line, Outcome};
+use crate::journal::event::{Direction, JobEvent, Line};
 use crate::journal::failure::Failure;
 use crate::journal::job::{Action, Job};
 use crate::journal::layout::JobDir;
@@ -35,17 +35,10 @@ pub(super) fn run(action: Action, common: Common<'_>) -> Result<ExitCode, Proble
     let resolved = parent::load_with(action, spec, parent_dir, results_dir, overrides)?;
     let dir = prepare(action, &resolved, parent_dir).map_err(|e| unexpected(&e))?;
     let before = lines(&dir).len();
-    let code = execute(&dir)?;
+    let ended = execute(&dir);
     let new: Vec<JobEvent> = lines(&dir).into_iter().skip(before).map(|l| l.event).collect();
     report(&new);
-    match new.last() {
-        Some(JobEvent::JobEnded { outcome: Outcome::Failed { failure } }) => Err(problem(failure)),
-        Some(JobEvent::JobEnded { outcome: Outcome::Stopped { why } }) => {
-            output::note(why);
-            Ok(if code == ExitCode::Ok { ExitCode::Interrupted } else { code })
-        }
-        _ => Ok(code),
-    }
+    ended
 }
 
 /// Writes `job.json` and `spec.yaml` into the folder of the job.
@@ -84,44 +77,7 @@ fn prepare(action: Action, resolved: &Resolved, parent_dir: Option<&Path>) -> st
 
 #[cfg(feature = "torch")]
 fn execute(dir: &JobDir) -> Result<ExitCode, Problems> {
-    use crate::base::process;
-    use crate::base::time::{Clock, SystemClock};
-    use crate::journal::writer::Writer;
-    use crate::worker::{evaluate, export, gen_trt_engine, inference};
-
-    let failed = |e: &std::io::Error| problem(&Failure::io(e));
-    let job = Job::read(dir).map_err(|e| failed(&e))?;
-    let spec = crate::spec::load(job.action, Some(&dir.spec()), &[])?.spec;
-    let mut events: Writer<JobEvent> = Writer::open(&dir.events()).map_err(|e| failed(&e))?;
-    if job.threads > 0 {
-        tch::set_num_threads(i32::try_from(job.threads).unwrap_or(1));
-    }
-    let started = JobEvent::JobStarted {
-        process: process::ProcessRef::current(),
-        host: process::host(),
-        attempt: job.attempt,
-        device: "cpu".into(),
-        threads: job.threads,
-        resumed_from: None,
-    };
-    events.append(SystemClock.now(), started).map_err(|e| failed(&e))?;
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    let action = match job.action {
-        Action::Inference => inference::run,
-        Action::Export => export::run,
-        Action::GenTrtEngine => gen_trt_engine::run,
-        Action::Evaluate | Action::Train => evaluate::run,
-    };
-    let outcome = action(&job, dir, &spec, &mut events, &stop);
-    let (outcome, code) = match outcome {
-        Ok(outcome) => (outcome, ExitCode::Ok),
-        Err(failure) => {
-            let code = failure.kind.exit();
-            (Outcome::Failed { failure }, code)
-        }
-    };
-    events.append(SystemClock.now(), JobEvent::JobEnded { outcome }).map_err(|e| failed(&e))?;
-    Ok(code)
+    crate::worker::run(dir)
 }
 
 #[cfg(not(feature = "torch"))]
