@@ -14,7 +14,6 @@ pub mod job;
 pub mod logs;
 pub mod man;
 pub mod output;
-#[cfg(feature = "torch")]
 mod parent;
 pub mod pause;
 pub mod promote;
