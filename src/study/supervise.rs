@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
+use crate::base::exit::ExitCode;
 use crate::base::ids::TrialId;
 use crate::base::process::ProcessRef;
 use crate::base::time::{Timestamp, seconds_between};
@@ -143,21 +144,32 @@ fn failure(status: ExitStatus, job: &JobDir) -> Failure {
         }
         (None, Some(0)) => Failure::new(FailureKind::Unknown, "the worker ended without a last word in its journal"),
         (None, code) => {
-            let code = code.map_or_else(|| "?".to_owned(), |c| c.to_string());
-            Failure::new(FailureKind::Unknown, format!("the worker ended with exit code {code}{tail}"))
+            let shown = code.map_or_else(|| "?".to_owned(), |c| c.to_string());
+            Failure::new(kind_of(code), format!("the worker ended with exit code {shown}{tail}"))
         }
     }
 }
 
-/// The last line of the console, which usually says what happened.
+/// A worker that could not even open its journal still says what was wrong by its exit code.
+fn kind_of(code: Option<i32>) -> FailureKind {
+    let is = |exit: ExitCode| code == Some(i32::from(exit as u8));
+    match () {
+        () if is(ExitCode::Unavailable) => FailureKind::Unavailable,
+        () if is(ExitCode::Usage) => FailureKind::SpecInvalid,
+        () if is(ExitCode::Data) => FailureKind::BadData,
+        () if is(ExitCode::Device) => FailureKind::OutOfMemory,
+        () => FailureKind::Unknown,
+    }
+}
+
+/// The line of the console that says what happened: the last error, or else the last line.
 fn console_tail(job: &JobDir) -> String {
     let text = std::fs::read(job.console()).unwrap_or_default();
     let start = text.len().saturating_sub(2000);
-    String::from_utf8_lossy(&text[start..])
-        .lines()
-        .rev()
-        .find(|l| !l.trim().is_empty())
-        .map_or_else(String::new, |l| format!(": {}", l.trim()))
+    let text = String::from_utf8_lossy(&text[start..]);
+    let mut lines = text.lines().rev().filter(|l| !l.trim().is_empty());
+    let error = lines.clone().find(|l| l.starts_with("error"));
+    error.or_else(|| lines.next()).map_or_else(String::new, |l| format!(": {}", l.trim()))
 }
 
 /// Sends to the worker's group, if it still is that very process.

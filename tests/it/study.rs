@@ -30,7 +30,7 @@ const WORKER: &str = "CLIPTUNE_TEST_WORKER";
 const CONTROLLER: &str = "CLIPTUNE_TEST_CONTROLLER";
 
 /// Not a test by itself: the worker of the tests below. What it does is in the variable: `ok`, or `KIND@TRIAL` (fails
-/// with this kind), `once@TRIAL` (exits with 3 at its first attempt), `slow`.
+/// with this kind), `once@TRIAL` (exits with 101 at its first attempt), `slow`.
 #[test]
 fn fake_worker() {
     let Ok(plan) = std::env::var(WORKER) else { return };
@@ -74,7 +74,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
         std::thread::sleep(pace);
         for part in plan.split(',') {
             match part.split_once('@') {
-                Some(("once", t)) if t == trial.to_string() && job.attempt == 1 => return 3,
+                Some(("once", t)) if t == trial.to_string() && job.attempt == 1 => return 101,
                 Some((kind, t)) if t == trial.to_string() && kind != "once" => {
                     let kind: FailureKind = serde_json::from_value(kind.into()).unwrap();
                     say(JobEvent::JobEnded { outcome: Outcome::Failed { failure: Failure::new(kind, "as asked") } });
