@@ -5,7 +5,7 @@ DEMO   := demo_results
 .PHONY: demo test deps build check bench soak clean-demo
 
 demo: build ## tune on the bundled drawings, promote the best model; `make clean-demo` to start over
-	$(TARGET)/release/cliptune train -e templates/demo.yaml --results-dir $(DEMO) $(if $(wildcard $(DEMO)/study.jsonl),--resume)
+	$(TARGET)/debug/cliptune train -e templates/demo.yaml --results-dir $(DEMO) $(if $(wildcard $(DEMO)/study.jsonl),--resume)
 
 test: deps ## all tests
 	cargo test
@@ -13,8 +13,8 @@ test: deps ## all tests
 deps: ## fetch what is missing into .deps
 	./deps.sh
 
-build: deps
-	cargo build --release
+build: deps ## the same profile as the tests: compiled once
+	cargo build
 
 check: deps ## what CI checks beside the tests
 	cargo fmt --check

@@ -7,7 +7,7 @@
 #   PYTHON       the interpreter that has torch 2.11 and open_clip (default: python3)
 set -euo pipefail
 peer=$1 config=${2:-src/model/configs/clip-tiny-64.json} rounds=${3:-3}
-cliptune=${CLIPTUNE:-${CARGO_TARGET_DIR:-target}/release/cliptune}
+cliptune=${CLIPTUNE:-${CARGO_TARGET_DIR:-target}/debug/cliptune}
 options=(--config "$config" --batch "${BATCH:-128}" --steps "${STEPS:-10}" --loss "${LOSS:-clip}" --precision "${PRECISION:-fp32}" --threads "${THREADS:-2}")
 runs=$(mktemp)
 trap 'rm -f "$runs"' EXIT
