@@ -41,7 +41,7 @@ impl Library {
     /// When it is in none of these places.
     pub fn find(&self) -> Result<PathBuf, Missing> {
         let folders = self.folders();
-        folders.iter().find_map(|folder| self.inside(folder)).ok_or_else(|| Missing {
+        folders.iter().find_map(|folder| self.inside(folder)).ok_or(Missing {
             title: self.title,
             file: self.file,
             package: self.package,
