@@ -12,6 +12,9 @@ use super::proto::ModelProto;
 use crate::base::libraries::Library;
 use crate::journal::failure::{Failure, FailureKind};
 
+/// A float tensor: its shape and its values, row by row.
+pub type Floats = (Vec<i64>, Vec<f32>);
+
 /// The library.
 pub const LIBRARY: Library = Library {
     title: "ONNX Runtime",
@@ -158,7 +161,7 @@ impl Session {
     ///
     /// # Errors
     /// When an input does not fit, or the output does not exist or holds no floats.
-    pub fn run(&mut self, inputs: &[(&str, Array)], wanted: &[&str]) -> Result<Vec<(Vec<i64>, Vec<f32>)>, Failure> {
+    pub fn run(&mut self, inputs: &[(&str, Array)], wanted: &[&str]) -> Result<Vec<Floats>, Failure> {
         let path = self.path.display().to_string();
         let failed =
             |e: &dyn std::fmt::Display| Failure::new(FailureKind::Unknown, format!("{path}: ONNX Runtime failed: {e}"));
