@@ -50,9 +50,10 @@ pub(super) fn fit(field: &Field, key: &str, value: &Value) -> Result<Value, Stri
         }
     };
     if let Some(number) = fitted.as_f64()
-        && (field.min.is_some_and(|min| number < min) || field.max.is_some_and(|max| number > max)) {
-            return Err(format!("{key} is {value}, outside of {}", range(field)));
-        }
+        && (field.min.is_some_and(|min| number < min) || field.max.is_some_and(|max| number > max))
+    {
+        return Err(format!("{key} is {value}, outside of {}", range(field)));
+    }
     Ok(fitted)
 }
 

@@ -1,4 +1,8 @@
 //! The controller with workers that only pretend: this test binary, started again as `fake_worker`.
+#![expect(
+    clippy::exit,
+    reason = "two of the tests are processes of their own: the worker and the controller of the others"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};

@@ -149,7 +149,7 @@ impl Toy {
 }
 
 fn events(dir: &JobDir) -> Vec<JobEvent> {
-    Tail::new(&dir.events()).read::<JobEvent>().unwrap().into_iter().map(|l| l.event).collect()
+    Tail::new(dir.events()).read::<JobEvent>().unwrap().into_iter().map(|l| l.event).collect()
 }
 
 fn losses(dir: &JobDir) -> Vec<f64> {
