@@ -43,9 +43,6 @@ pub struct Args {
     /// Fail with exit code 5 when any trial failed.
     #[arg(long)]
     pub strict: bool,
-    /// Watch in the terminal UI.
-    #[arg(long)]
-    pub tui: bool,
     /// Overrides, for example `train.optim.vision_lr=1e-5`.
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,

@@ -1,14 +1,11 @@
-//! What the jobs that make files have in common: announcing the files, notes, the device.
+//! What the jobs that make files have in common: announcing the files, and notes.
 
 use std::path::Path;
-
-use tch::Device;
 
 use crate::base::files;
 use crate::base::time::{Clock, SystemClock};
 use crate::journal::event::JobEvent;
 use crate::journal::failure::Failure;
-use crate::journal::job::Job;
 use crate::journal::writer::Writer;
 
 /// Announces a complete file.
@@ -27,9 +24,4 @@ pub(super) fn note(events: &mut Writer<JobEvent>, message: impl Into<String>) ->
 pub(super) fn append(events: &mut Writer<JobEvent>, event: JobEvent) -> Result<(), Failure> {
     events.append(SystemClock.now(), event)?;
     Ok(())
-}
-
-/// Where the job computes. The process sees no GPU but its own.
-pub(super) fn device(job: &Job) -> Device {
-    if !job.gpus.is_empty() && tch::Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
 }

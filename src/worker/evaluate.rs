@@ -33,7 +33,7 @@ pub fn run(
 ) -> Result<Outcome, Failure> {
     let section = &spec.evaluate;
     let path = checkpoint("evaluate", section.checkpoint.as_deref(), section.trt_engine.as_deref(), &spec.model.kind)?;
-    let mut source = Source::open(path, &spec.model, artifact::device(job), job.threads)?;
+    let mut source = Source::open(path, &spec.model, crate::train::device::of(&job.gpus)?, job.threads)?;
     let sources = if section.datasets.is_empty() { &spec.dataset.val.datasets } else { &section.datasets };
     if sources.is_empty() {
         let why = "there is nothing to measure on: dataset.val.datasets is empty";

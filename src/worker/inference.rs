@@ -38,7 +38,7 @@ pub fn run(
     } else {
         Some(embed::image_files(&section.datasets, &job.cache.join("archives"))?)
     };
-    let mut source = Source::open(path, &spec.model, artifact::device(job), job.threads)?;
+    let mut source = Source::open(path, &spec.model, crate::train::device::of(&job.gpus)?, job.threads)?;
     let options = Options { batch: usize::try_from(section.batch_size).unwrap_or(16), stop };
     let stopped = || Ok(Outcome::Stopped { why: "asked to stop; the file at hand was not written".into() });
     let embedder = source.embedder.as_mut();

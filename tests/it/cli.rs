@@ -131,7 +131,7 @@ fn doctor_says_the_same_to_people() {
     let text = stdout(&cliptune(&["doctor"]));
     for check in report["checks"].as_array().unwrap() {
         let name = check["name"].as_str().unwrap();
-        let line = text.lines().find(|l| l.contains(name)).unwrap();
+        let line = text.lines().find(|l| l.trim_start_matches(['✔', '✖', ' ']).starts_with(name)).unwrap();
         assert_eq!(line.starts_with('✔'), check["ok"].as_bool().unwrap(), "{line}");
     }
 }
@@ -144,4 +144,16 @@ fn doctor_folder_that_cannot_be_written_is_missing_something_needed() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let folder = report["checks"].as_array().unwrap().iter().find(|c| c["name"] == "folder").unwrap();
     assert_eq!(folder["ok"], false);
+}
+
+#[test]
+fn read_commands_on_a_folder_without_a_study_exit_6() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    for command in ["status", "trials", "compare", "stop", "pause", "resume", "promote", "tui"] {
+        assert_eq!(cliptune(&[command, path]).status.code(), Some(6), "{command}");
+    }
+    for command in ["show", "logs", "retry"] {
+        assert_eq!(cliptune(&[command, path, "0"]).status.code(), Some(6), "{command}");
+    }
 }

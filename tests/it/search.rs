@@ -315,7 +315,7 @@ fn space_show_lists_what_is_searched_and_what_was_given() {
     let (code, table, notes) = space(&["show", "templates/demo.yaml", "train.loss_type=clip"]);
     assert_eq!(code, Some(0), "{notes}");
     let rates = table.lines().find(|l| l.starts_with("train.optim.vision_lr")).unwrap();
-    assert!(rates.contains("1e-5 … 0.01") && rates.contains("log"), "{rates}");
+    assert!(rates.contains("1e-4 … 0.01") && rates.contains("log"), "{rates}");
     assert!(!table.contains("loss_type"), "{table}");
     assert!(notes.contains("train.loss_type = clip (given, not searched)"), "{notes}");
 }
