@@ -1,7 +1,7 @@
 //! What evaluate, inference, export and gen_trt_engine have in common: the spec is resolved, the job's folder is written,
 //! the job runs in this process, and what it made is printed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{output, parent};
 use crate::base::diagnostic::{Problem, Problems};
@@ -13,26 +13,31 @@ use crate::journal::job::{Action, Job};
 use crate::journal::layout::JobDir;
 use crate::spec::Resolved;
 
-/// The arguments that the four commands share.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Common<'a> {
-    /// `-e`.
-    pub spec: Option<&'a Path>,
-    /// `--parent`.
-    pub parent: Option<&'a Path>,
-    /// `--results-dir`.
-    pub results_dir: Option<&'a Path>,
-    /// `key=value`.
-    pub overrides: &'a [String],
+/// Arguments of evaluate, inference, export and gen_trt_engine.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The spec; keys it leaves out have their default.
+    #[arg(short = 'e', long = "spec", value_name = "SPEC.yaml")]
+    pub spec: Option<PathBuf>,
+    /// A study or a job folder whose results are the input.
+    #[arg(long, value_name = "STUDY_OR_JOB")]
+    pub parent: Option<PathBuf>,
+    /// Where everything is written; the spec's `results_dir` otherwise.
+    #[arg(long, value_name = "DIR")]
+    pub results_dir: Option<PathBuf>,
+    /// Overrides, for example `evaluate.batch_size=64`.
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
 }
 
 /// Resolves the spec and runs the action.
 ///
 /// # Errors
 /// Every problem of the spec, or the failure of the job.
-pub(super) fn run(action: Action, common: Common<'_>) -> Result<ExitCode, Problems> {
-    let Common { spec, parent: parent_dir, results_dir, overrides } = common;
-    let resolved = parent::load_with(action, spec, parent_dir, results_dir, overrides)?;
+pub fn run(action: Action, args: &Args) -> Result<ExitCode, Problems> {
+    let parent_dir = args.parent.as_deref();
+    let resolved =
+        parent::load_with(action, args.spec.as_deref(), parent_dir, args.results_dir.as_deref(), &args.overrides)?;
     let dir = prepare(action, &resolved, parent_dir).map_err(|e| unexpected(&e))?;
     let before = lines(&dir).len();
     let ended = execute(&dir);

@@ -1,23 +1,17 @@
-//! Floor 7: the command line. One file a command; this file has the command tree and the way out.
+//! Floor 7: the command line. One file a command, or a family of commands; this file has the command tree and the way out.
 
-mod action;
+pub mod action;
 pub mod bench;
 pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod doctor;
-pub mod evaluate;
-pub mod export;
-pub mod gen_trt_engine;
-pub mod inference;
 pub mod job;
 pub mod logs;
 pub mod man;
 pub mod output;
 mod parent;
-pub mod pause;
 pub mod promote;
-pub mod resume;
 pub mod retry;
 pub mod schema;
 pub mod search;
@@ -25,7 +19,7 @@ pub mod show;
 pub mod space;
 pub mod spec;
 pub mod status;
-pub mod stop;
+pub mod steer;
 mod study;
 pub mod train;
 pub mod trials;
@@ -37,6 +31,7 @@ use clap::{Parser, Subcommand};
 
 use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
+use crate::journal::job::Action;
 
 /// Fine-tune CLIP models and find the hyperparameters by itself.
 #[derive(Debug, Parser)]
@@ -58,16 +53,16 @@ enum Cmd {
     Train(train::Args),
     /// Measure a checkpoint, a graph or an engine.
     #[command(name = "evaluate")]
-    Evaluate(evaluate::Args),
+    Evaluate(action::Args),
     /// Write image and text embeddings.
     #[command(name = "inference")]
-    Inference(inference::Args),
+    Inference(action::Args),
     /// Write ONNX graphs of a checkpoint, checked against libtorch.
     #[command(name = "export")]
-    Export(export::Args),
+    Export(action::Args),
     /// Build TensorRT engines of ONNX graphs.
     #[command(name = "gen_trt_engine")]
-    GenTrtEngine(gen_trt_engine::Args),
+    GenTrtEngine(action::Args),
     /// How a study stands.
     #[command(name = "status")]
     Status(status::Args),
@@ -85,13 +80,13 @@ enum Cmd {
     Compare(compare::Args),
     /// Stop a study, or one trial for good.
     #[command(name = "stop")]
-    Stop(stop::Args),
+    Stop(steer::Args),
     /// Start no new trials, or pause one trial.
     #[command(name = "pause")]
-    Pause(pause::Args),
+    Pause(steer::Args),
     /// Start trials again, or put a paused trial back into the queue.
     #[command(name = "resume")]
-    Resume(resume::Args),
+    Resume(steer::Args),
     /// Run a failed trial again.
     #[command(name = "retry")]
     Retry(retry::Args),
@@ -154,18 +149,18 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
     match command {
         Cmd::Train(args) => train::run(&args),
-        Cmd::Evaluate(args) => evaluate::run(&args),
-        Cmd::Inference(args) => inference::run(&args),
-        Cmd::Export(args) => export::run(&args),
-        Cmd::GenTrtEngine(args) => gen_trt_engine::run(&args),
+        Cmd::Evaluate(args) => action::run(Action::Evaluate, &args),
+        Cmd::Inference(args) => action::run(Action::Inference, &args),
+        Cmd::Export(args) => action::run(Action::Export, &args),
+        Cmd::GenTrtEngine(args) => action::run(Action::GenTrtEngine, &args),
         Cmd::Status(args) => status::run(&args),
         Cmd::Trials(args) => trials::run(&args),
         Cmd::Show(args) => show::run(&args),
         Cmd::Logs(args) => logs::run(&args),
         Cmd::Compare(args) => compare::run(&args),
-        Cmd::Stop(args) => stop::run(&args),
-        Cmd::Pause(args) => pause::run(&args),
-        Cmd::Resume(args) => resume::run(&args),
+        Cmd::Stop(args) => steer::stop(&args),
+        Cmd::Pause(args) => steer::pause(&args),
+        Cmd::Resume(args) => steer::resume(&args),
         Cmd::Retry(args) => retry::run(&args),
         Cmd::Promote(args) => promote::run(&args),
         Cmd::Tui(args) => tui::run(&args),

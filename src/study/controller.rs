@@ -465,6 +465,10 @@ impl<'a> Controller<'a> {
         for retention::Deletion { trial, path, why } in retention::deletions(&self.state, self.config.retention) {
             let folder = self.config.dir.trial(trial).path().join(&path);
             let bytes = super::promote::size(&folder);
+            let last = self.config.dir.trial(trial).last().0;
+            if std::fs::canonicalize(&last).ok() == std::fs::canonicalize(&folder).ok() {
+                let _ = std::fs::remove_file(&last);
+            }
             self.append(StudyEvent::CheckpointDeleted { trial, path, why, bytes })?;
             if let Err(e) = std::fs::remove_dir_all(&folder)
                 && e.kind() != io::ErrorKind::NotFound

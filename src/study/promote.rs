@@ -112,7 +112,7 @@ impl Controller<'_> {
         let onnx = staging.join(ONNX);
         let spec = self.config.specs.export(&checkpoint, &absolute(&onnx), job.path());
         match self.run_job(trial, Action::Export, spec) {
-            Ok(Some(Outcome::Completed)) => Step::Done(onnx.display().to_string()),
+            Ok(Some(Outcome::Completed)) => Step::Done(ONNX.to_owned()),
             Ok(Some(Outcome::Failed { failure })) => Step::Failed(format!("{failure} ({})", failure.kind.code())),
             Ok(Some(Outcome::Stopped { .. }) | None) => Step::Interrupted,
             Err(e) => Step::Failed(e.to_string()),
@@ -124,7 +124,7 @@ impl Controller<'_> {
         let engine = staging.join(ENGINE);
         let spec = self.config.specs.engine(&absolute(&staging.join(ONNX)), &absolute(&engine), job.path());
         match self.run_job(trial, Action::GenTrtEngine, spec) {
-            Ok(Some(Outcome::Completed)) => Step::Done(engine.display().to_string()),
+            Ok(Some(Outcome::Completed)) => Step::Done(ENGINE.to_owned()),
             Ok(Some(Outcome::Failed { failure })) if failure.kind == FailureKind::Unavailable => {
                 Step::Skipped(failure.message)
             }
