@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Adds the path to an I/O error, which the standard library leaves out.
 pub fn with_path(path: &Path) -> impl FnOnce(io::Error) -> io::Error + '_ {
@@ -102,10 +103,15 @@ impl OwnerLock {
         let named = |e| Err(with_path(path)(e));
         let mut file =
             OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path).map_err(named)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Ok(fs::read_to_string(path).unwrap_or_default())),
-            Err(TryLockError::Error(e)) => return Err(named(e)),
+        // A reader that asks whether the lock is held takes it for an instant, and a child that is just being started holds a
+        // copy until its exec: look again for a moment before refusing.
+        for patience in (0..10).rev() {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if patience > 0 => std::thread::sleep(Duration::from_millis(20)),
+                Err(TryLockError::WouldBlock) => return Err(Ok(fs::read_to_string(path).unwrap_or_default())),
+                Err(TryLockError::Error(e)) => return Err(named(e)),
+            }
         }
         file.set_len(0)
             .and_then(|()| file.write_all(owner.as_bytes()))

@@ -131,7 +131,7 @@ fn doctor_says_the_same_to_people() {
     let text = stdout(&cliptune(&["doctor"]));
     for check in report["checks"].as_array().unwrap() {
         let name = check["name"].as_str().unwrap();
-        let line = text.lines().find(|l| l.trim_start_matches(['✔', '✖', ' ']).starts_with(name)).unwrap();
+        let line = text.lines().find(|l| l.trim_start_matches(['✔', '✖', '–', ' ']).starts_with(name)).unwrap();
         assert_eq!(line.starts_with('✔'), check["ok"].as_bool().unwrap(), "{line}");
     }
 }
