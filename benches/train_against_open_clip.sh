@@ -20,7 +20,7 @@ import json, statistics, sys
 peer, ours = [], []
 for line in open(sys.argv[1]):
     run = json.loads(line)
-    (peer if "peer" in run else ours).append(run["images_per_s"])
+    (ours if run.get("peer") == "cliptune" else peer).append(run["images_per_s"])
 print(json.dumps({"cliptune_images_per_s": statistics.median(ours), "open_clip_images_per_s": statistics.median(peer),
                   "ratio": round(statistics.median(ours) / statistics.median(peer), 3)}))
 PY
