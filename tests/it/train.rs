@@ -288,6 +288,14 @@ fn run_that_cannot_be_done_names_every_key() {
 }
 
 #[test]
+fn image_size_that_is_not_the_model_s_is_refused_with_both() {
+    let toy = Toy::new(16);
+    let failure = toy.run("a", &toy.job(1), &toy.spec(&["model.image_size=4096"])).1.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::SpecInvalid);
+    assert!(failure.message.contains("4096") && failure.message.contains("set it to"), "{}", failure.message);
+}
+
+#[test]
 fn resume_with_another_horizon_is_refused() {
     let toy = Toy::new(16);
     toy.run("a", &toy.job(1), &toy.spec(&[])).1.unwrap();
