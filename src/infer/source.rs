@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use tch::Device;
 
 use super::onnx::OnnxEmbedder;
-use crate::data::{Filter, ImageTransform, ResizeMode};
+use crate::data::ImageTransform;
 use crate::eval::embedder::Embedder;
 use crate::journal::failure::{Failure, FailureKind};
+use crate::model::preprocess;
 use crate::model::{Clip, ClipConfig, config, weights};
 use crate::onnx::external;
 use crate::spec::sections;
@@ -90,33 +91,11 @@ impl Source {
         };
         Ok(Self {
             embedder,
-            transform: transform(&config),
-            tokenizer: tokenizer(&config, model.canonicalize_text),
+            transform: preprocess::transform(&config),
+            tokenizer: preprocess::tokenizer(&config, model.canonicalize_text),
             kind,
         })
     }
-}
-
-/// The evaluation transform of a model; OpenAI's where its configuration says nothing.
-pub fn transform(config: &ClipConfig) -> ImageTransform {
-    let mut transform = ImageTransform::clip(u32::try_from(config.vision_cfg.image_size).unwrap_or(0));
-    if let Some(preprocess) = &config.preprocess_cfg {
-        transform.mean = preprocess.mean.unwrap_or(transform.mean);
-        transform.std = preprocess.std.unwrap_or(transform.std);
-        if preprocess.interpolation.as_deref() == Some("bilinear") {
-            transform.filter = Filter::Bilinear;
-        }
-        if preprocess.resize_mode.as_deref() == Some("squash") {
-            transform.mode = ResizeMode::Squash;
-        }
-    }
-    transform
-}
-
-/// The tokenizer of a model.
-pub fn tokenizer(config: &ClipConfig, canonicalize: bool) -> Arc<Tokenizer> {
-    let length = usize::try_from(config.text_cfg.context_length).unwrap_or(2);
-    Arc::new(Tokenizer::clip_bpe(length).canonicalized(canonicalize))
 }
 
 /// The tokenizer, described for consumers of a graph.

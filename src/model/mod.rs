@@ -5,6 +5,7 @@
 pub mod clip;
 pub mod config;
 pub mod parameters;
+pub mod preprocess;
 mod transformer;
 pub mod weights;
 

@@ -15,9 +15,8 @@ use crate::journal::job::Job;
 use crate::model::Clip;
 use crate::model::clip::failed;
 use crate::model::parameters::Part;
-use crate::pixels::{Filter, ImageTransform, ResizeMode};
+use crate::model::preprocess;
 use crate::spec::sections::{self, GroundTruth, Spec};
-use crate::text::Tokenizer;
 
 /// Batches prepared ahead of the step.
 const AHEAD: usize = 2;
@@ -42,20 +41,8 @@ impl Pairs {
         let listed = if train { &spec.dataset.train.datasets } else { &spec.dataset.val.datasets };
         let sources: Vec<DataSource> = listed.iter().map(source).collect();
         let config = model.config();
-        let mut transform = ImageTransform::clip(u32::try_from(config.vision_cfg.image_size).unwrap_or(1));
-        if let Some(p) = &config.preprocess_cfg {
-            transform.mean = p.mean.unwrap_or(transform.mean);
-            transform.std = p.std.unwrap_or(transform.std);
-            if p.interpolation.as_deref() == Some("bilinear") {
-                transform.filter = Filter::Bilinear;
-            }
-            if p.resize_mode.as_deref() == Some("squash") {
-                transform.mode = ResizeMode::Squash;
-            }
-        }
-        let length = usize::try_from(config.text_cfg.context_length).unwrap_or(2);
-        let tokenizer = Tokenizer::clip_bpe(length).canonicalized(spec.model.canonicalize_text);
-        let mut options = OpenOptions::new(split, transform, Arc::new(tokenizer), &job.cache);
+        let tokenizer = preprocess::tokenizer(config, spec.model.canonicalize_text);
+        let mut options = OpenOptions::new(split, preprocess::transform(config), tokenizer, &job.cache);
         options.threads = job.threads;
         let a = &spec.dataset.augmentation;
         if train {

@@ -16,6 +16,7 @@ use crate::journal::job::Job;
 use crate::journal::layout::JobDir;
 use crate::journal::writer::Writer;
 use crate::model::ClipConfig;
+use crate::model::preprocess;
 use crate::onnx::external;
 use crate::spec::Spec;
 use crate::spec::sections::EncoderType;
@@ -57,7 +58,7 @@ pub fn run(
         weights: &checkpoint.weights,
         architecture: &architecture,
         config: serde_json::to_value(config).map_err(std::io::Error::from)?,
-        preprocess: serde_json::to_value(source::transform(config)).map_err(std::io::Error::from)?,
+        preprocess: serde_json::to_value(preprocess::transform(config)).map_err(std::io::Error::from)?,
         tokenizer: source::describe_tokenizer(config, spec.model.canonicalize_text),
         onnx_file: &onnx_file,
         separate: section.encoder_type == EncoderType::Separate,
@@ -120,8 +121,8 @@ fn samples(job: &Job, spec: &Spec, config: &ClipConfig) -> Result<Samples, Failu
     let Some((split, sources)) = named.into_iter().find(|(_, sources)| !sources.is_empty()) else {
         return reference::random_samples(config, 16, 0);
     };
-    let tokenizer = source::tokenizer(config, spec.model.canonicalize_text);
-    let mut options = OpenOptions::new(split, source::transform(config), tokenizer, &job.cache);
+    let tokenizer = preprocess::tokenizer(config, spec.model.canonicalize_text);
+    let mut options = OpenOptions::new(split, preprocess::transform(config), tokenizer, &job.cache);
     options.threads = job.threads;
     let pairs = PairSet::open(sources, &options)?;
     // Spread over the whole set: neighbours are often alike.
