@@ -43,6 +43,34 @@ pub fn temporary_beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 
+/// A folder beside a target, to fill before its files get their names; gone afterwards, whatever happens.
+#[derive(Debug)]
+pub struct StagingFolder(PathBuf);
+
+impl StagingFolder {
+    /// An empty folder on the file system of `target`.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn beside(target: &Path) -> io::Result<Self> {
+        let folder = temporary_beside(target);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).map_err(with_path(&folder))?;
+        Ok(Self(folder))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for StagingFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Makes the renaming or creation of `path` durable.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::profile::{self, Batches};
-use crate::base::files::{self, with_path};
+use crate::base::files::{self, StagingFolder, with_path};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::onnx::proto::ModelProto;
 use crate::onnx::{external, half};
@@ -114,8 +114,8 @@ fn build_one(plan: &Plan<'_>, onnx: &Path, engine: &Path) -> Result<Built, Failu
             let why = format!("{}: {why}; set gen_trt_engine.tensorrt.data_type to fp32", onnx.display());
             Failure::new(FailureKind::SpecInvalid, why)
         })?;
-        let staging = Staging::new(engine)?;
-        let file = staging.0.join("half.onnx");
+        let staging = StagingFolder::beside(engine)?;
+        let file = staging.path().join("half.onnx");
         external::write(model, &file, external::LIMIT)?;
         builder::build(&request(&file))?
     } else {
@@ -199,22 +199,4 @@ fn copy_sidecars(plan: &Plan<'_>, folder: &Path) -> Result<(), Failure> {
         files::atomic_write(to, &fs::read(from).map_err(with_path(from))?)?;
     }
     Ok(())
-}
-
-/// A folder beside the engine that is gone afterwards, whatever happens.
-struct Staging(PathBuf);
-
-impl Staging {
-    fn new(target: &Path) -> Result<Self, Failure> {
-        let folder = files::temporary_beside(target);
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).map_err(with_path(&folder))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

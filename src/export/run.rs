@@ -11,7 +11,7 @@ use super::architecture::Architecture;
 use super::graph::{self, Options, Towers};
 use super::parity::{self, Reference, Report, Samples};
 use super::weights::Weights;
-use crate::base::files::{self, with_path};
+use crate::base::files::{self, StagingFolder, with_path};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::onnx::graph::{NEWEST_OPSET, OLDEST_OPSET};
 use crate::onnx::{check, external, runtime};
@@ -123,7 +123,7 @@ pub fn export(request: &Request<'_>, reference: &mut dyn Reference, samples: &Sa
     ]
     .map(|(key, value)| (key.to_owned(), value));
 
-    let staging = Staging::new(request.onnx_file)?;
+    let staging = StagingFolder::beside(request.onnx_file)?;
     let mut staged: Vec<PathBuf> = Vec::new();
     let mut reports = Vec::new();
     for (towers, target) in &targets {
@@ -134,7 +134,7 @@ pub fn export(request: &Request<'_>, reference: &mut dyn Reference, samples: &Sa
             let why = format!("the graph of {} is malformed: {}", target.display(), faults.join("; "));
             return Err(Failure::new(FailureKind::Unknown, why));
         }
-        let file = staging.0.join(target.file_name().unwrap_or_default());
+        let file = staging.path().join(target.file_name().unwrap_or_default());
         staged.extend(external::write(model, &file, request.external_limit)?);
         reports.push(parity::compare(&file, reference, samples, request.batch, request.threads)?);
     }
@@ -241,22 +241,4 @@ fn write_sidecars(
     let text = serde_json::to_string_pretty(&request.tokenizer).map_err(std::io::Error::from)?;
     files::atomic_write(&tokenizer_folder.join("tokenizer_config.json"), text.as_bytes())?;
     Ok(())
-}
-
-/// A folder beside the target that is gone afterwards, whatever happens.
-struct Staging(PathBuf);
-
-impl Staging {
-    fn new(target: &Path) -> Result<Self, Failure> {
-        let folder = files::temporary_beside(target);
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).map_err(with_path(&folder))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

@@ -1,8 +1,8 @@
-//! The leaderboard of a study as a table and as CSV.
+//! The leaderboard of a study as a table.
 
 use serde_json::Value;
 
-use super::table::{csv_row, table};
+use super::table::table;
 use crate::base::time::Timestamp;
 use crate::base::units;
 use crate::state::study::StudyState;
@@ -28,33 +28,6 @@ pub fn text(state: &StudyState, now: Timestamp) -> String {
         })
         .collect();
     table(&heading, &rows, &[state.metric(), "epoch", "epochs", "time"])
-}
-
-/// The trials as CSV, best first.
-pub fn csv(state: &StudyState, now: Timestamp) -> String {
-    let keys = searched(state);
-    let mut heading: Vec<String> =
-        ["trial", "state", "origin", "value", "best_epoch", "epochs", "budget", "seconds", "failure"]
-            .map(str::to_owned)
-            .into();
-    heading.extend(keys.iter().cloned());
-    let mut lines = vec![csv_row(&heading)];
-    for t in trials(state) {
-        let mut row = vec![
-            t.id.0.to_string(),
-            t.state.name().to_owned(),
-            crate::state::snapshot::origin_name(t.origin).to_owned(),
-            t.value.map_or(String::new(), |v| v.to_string()),
-            t.best_epoch.map_or(String::new(), |e| e.to_string()),
-            t.epochs.to_string(),
-            t.budget.to_string(),
-            format!("{:.1}", t.seconds(now)),
-            t.failure.as_ref().map_or(String::new(), |f| f.kind.code().to_owned()),
-        ];
-        row.extend(keys.iter().map(|k| t.params.get(k.as_str()).map_or(String::new(), plain)));
-        lines.push(csv_row(&row));
-    }
-    lines.join("\n") + "\n"
 }
 
 fn trials(state: &StudyState) -> impl Iterator<Item = &TrialState> {

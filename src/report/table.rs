@@ -24,14 +24,6 @@ pub fn table(heading: &[&str], rows: &[Vec<String>], right: &[&str]) -> String {
     lines.join("\n")
 }
 
-/// One row of comma-separated values; cells that need quotes get them.
-pub fn csv_row(cells: &[String]) -> String {
-    let quoted = |cell: &String| {
-        if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
-    };
-    cells.iter().map(quoted).collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +32,5 @@ mod tests {
     fn table_aligns_by_display_width() {
         let rows = vec![vec!["é".to_owned(), "1".to_owned()], vec!["long".to_owned(), "23".to_owned()]];
         assert_eq!(table(&["name", "n"], &rows, &["n"]), "name   n\né      1\nlong  23");
-        assert_eq!(csv_row(&["a,b".to_owned(), "c".to_owned()]), "\"a,b\",c");
     }
 }

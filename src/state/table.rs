@@ -43,3 +43,13 @@ pub fn csv(state: &StudyState) -> String {
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cell_with_a_comma_or_a_quote_is_quoted() {
+        assert_eq!([quoted("a,b"), quoted("c"), quoted("d\"e")], ["\"a,b\"", "c", "\"d\"\"e\""]);
+    }
+}

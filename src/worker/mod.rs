@@ -10,7 +10,6 @@ pub mod gen_trt_engine;
 pub mod inference;
 mod panics;
 mod signals;
-pub mod train;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -27,7 +26,7 @@ use crate::journal::job::{Action, Job};
 use crate::journal::layout::JobDir;
 use crate::journal::writer::Writer;
 use crate::spec::{self, Spec};
-use crate::train::Progress;
+use crate::train::{self, Progress};
 
 /// Runs the job of `dir` and returns the exit code of its process.
 ///
@@ -85,7 +84,7 @@ fn act(
         .map_err(|problems| Failure::new(FailureKind::SpecInvalid, problems.to_string()))?
         .spec;
     match job.action {
-        Action::Train => train::run(job, dir, &spec, events, progress, stop),
+        Action::Train => train::run::train(job, dir, &spec, events, progress, stop),
         Action::Evaluate => evaluate::run(job, dir, &spec, events, stop),
         Action::Inference => inference::run(job, dir, &spec, events, stop),
         Action::Export => export::run(job, dir, &spec, events, stop),
