@@ -1,0 +1,79 @@
+//! What happens around the controller: commands in the spool, journals of workers, workers that are gone.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::Controller;
+use crate::base::ids::TrialId;
+use crate::base::time::Timestamp;
+use crate::journal::event::StudyEvent;
+use crate::journal::spool;
+use crate::study::commands;
+
+impl Controller<'_> {
+    /// Reads commands, journals of workers, and who has ended.
+    pub(in crate::study) fn look(&mut self) -> io::Result<()> {
+        if self.signals.count() > 1 && !self.killed {
+            self.killed = true;
+            self.observer.note("second signal: killing all workers");
+            self.workers.kill_all();
+        }
+        if self.config.only_promote.is_none() {
+            self.read_spool()?;
+        }
+        let now = Instant::now();
+        if now >= self.next_tails {
+            self.next_tails = now + (self.config.tick * 5).min(Duration::from_millis(500));
+            let observer = &mut *self.observer;
+            self.tails.poll(&self.config.dir, &mut self.state, &mut |state, trial, line| {
+                observer.job(state, trial, &line.event);
+            })?;
+        }
+        for gone in self.workers.poll(Timestamp::now()) {
+            self.read_trial(gone.trial)?;
+            let trial = self.state.trials.get(&gone.trial);
+            let said = trial
+                .filter(|t| t.started.is_some_and(|(attempt, _)| attempt == gone.attempt))
+                .and_then(|t| t.reported.clone());
+            self.append(StudyEvent::JobEnded {
+                trial: gone.trial,
+                attempt: gone.attempt,
+                outcome: said.unwrap_or(gone.outcome),
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_trial(&mut self, trial: TrialId) -> io::Result<()> {
+        let observer = &mut *self.observer;
+        self.tails.poll_trial(&self.config.dir, &mut self.state, trial, &mut |state, trial, line| {
+            observer.job(state, trial, &line.event);
+        })?;
+        Ok(())
+    }
+
+    fn read_spool(&mut self) -> io::Result<()> {
+        for (id, path, command) in spool::waiting(&self.config.dir.commands())? {
+            if !self.state.answered.contains(&id) {
+                let answer = match command {
+                    Ok(command) => commands::carry_out(&command, &self.state, &self.config)
+                        .map(|events| (serde_json::to_string(&command).unwrap_or_default(), events)),
+                    Err(why) => Err(format!("not a command: {why}")),
+                };
+                match answer {
+                    Ok((command, events)) => {
+                        // What it asks for is kept by the acceptance itself or follows it; both survive a kill here,
+                        // the latter because a command without its event in the journal is carried out again.
+                        for event in events {
+                            self.append(event)?;
+                        }
+                        self.append(StudyEvent::CommandAccepted { id, command })?;
+                    }
+                    Err(why) => self.append(StudyEvent::CommandRejected { id, why })?,
+                }
+            }
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! The pure step played against fate: whatever happens to jobs, the invariants hold.
+
+use super::*;
+use crate::base::process::ProcessRef;
+use crate::journal::event::{Direction, JobEvent, Line, Metrics, Outcome, Params, PointOrigin, StudyEvent};
+use crate::journal::failure::{Failure, FailureKind};
+use proptest::prelude::*;
+
+/// A study without files: commands become events at once, and a list of numbers plays fate.
+struct World {
+    state: StudyState,
+    now: Timestamp,
+    seq: u64,
+}
+
+impl World {
+    fn new(max_trials: u32) -> Self {
+        let mut world = Self { state: StudyState::new(), now: Timestamp::UNIX_EPOCH, seq: 0 };
+        world.apply(StudyEvent::StudyCreated {
+            name: String::new(),
+            spec_hash: String::new(),
+            seed: 0,
+            sampler: String::new(),
+            metric: "m".to_owned(),
+            direction: Direction::Maximize,
+            max_trials,
+            max_epochs: 1,
+            fixed: Params::new(),
+        });
+        let process = ProcessRef { pid: 1, start_ticks: 1 };
+        world.apply(StudyEvent::ControllerStarted { process, host: String::new(), version: String::new() });
+        world
+    }
+
+    fn apply(&mut self, event: StudyEvent) {
+        self.now += jiff::SignedDuration::from_secs(1);
+        self.state.apply(&Line { v: 1, seq: self.seq, ts: self.now, event });
+        self.seq += 1;
+    }
+
+    fn execute(&mut self, command: Command) {
+        match command {
+            Command::EndTrial { trial, end, failure } => {
+                let value = self.state.trials[&trial].value;
+                let event = StudyEvent::TrialEnded { trial, state: end, value, best_epoch: None, epochs: 1, failure };
+                self.apply(event);
+            }
+            Command::QueueTrial { trial, why } => self.apply(StudyEvent::TrialQueued { trial, why }),
+            Command::PauseTrial { trial } => self.apply(StudyEvent::TrialPaused { trial }),
+            Command::Suggest { trial } => self.apply(StudyEvent::TrialSuggested {
+                trial,
+                params: Params::new(),
+                origin: PointOrigin::Sampler,
+                budget: 1,
+            }),
+            Command::Launch { trial, attempt, slot } => {
+                let process = ProcessRef { pid: 2, start_ticks: 2 };
+                self.apply(StudyEvent::JobLaunched { trial, attempt, process, slot });
+            }
+            Command::EndStudy { reason } => self.apply(StudyEvent::StudyEnded { reason }),
+            Command::StopJob { .. } | Command::Promote { .. } | Command::Leave { .. } => {}
+        }
+    }
+
+    /// One of the running jobs ends, in the way that `fate` says.
+    fn end_a_job(&mut self, fate: u8, stopped: &[TrialId]) {
+        let running: Vec<TrialId> = self.state.trials.values().filter(|t| t.state.is_active()).map(|t| t.id).collect();
+        let Some(&trial) = running.get(usize::from(fate) % running.len().max(1)) else { return };
+        let attempt = self.state.trials[&trial].attempt;
+        let failed = |kind| Outcome::Failed { failure: Failure::new(kind, "") };
+        let outcome = match fate / 32 {
+            _ if stopped.contains(&trial) => Outcome::Stopped { why: String::new() },
+            0 => failed(FailureKind::Killed),
+            1 => failed(FailureKind::NonFiniteLoss),
+            _ => {
+                let metrics = Metrics::from([("m".to_owned(), Some(f64::from(fate)))]);
+                let event = JobEvent::Validated { epoch: 1, step: 1, metrics, seconds: 0.0 };
+                self.state.apply_job(trial, &Line { v: 1, seq: 0, ts: self.now, event });
+                Outcome::Completed
+            }
+        };
+        self.apply(StudyEvent::JobEnded { trial, attempt, outcome });
+    }
+}
+
+proptest! {
+    #[test]
+    fn step_never_books_a_slot_twice_nor_exceeds_the_plan(
+        fates in prop::collection::vec(any::<u8>(), 0..60),
+        slots in 1_usize..5,
+        max_concurrent in 0_usize..6,
+        max_trials in 1_u32..12,
+        time_budget in prop::option::of(1.0_f64..80.0),
+        patience in 0_usize..5,
+        leave_at in prop::option::of(0_usize..40),
+    ) {
+        let plan = Plan {
+            slots: (0..slots).map(|index| Slot { index, gpus: Vec::new(), threads: 1 }).collect(),
+            max_concurrent, retries: 1, time_budget, patience, ..Plan::default()
+        };
+        let mut world = World::new(max_trials);
+        let mut fates = fates.into_iter().chain(std::iter::repeat(200));
+        let mut left = false;
+        for round in 0..400 {
+            let leaving = leave_at.is_some_and(|at| round >= at);
+            let over = is_over_time(&world.state, &plan, world.now);
+            let mut stopped = Vec::new();
+            let commands = step(&world.state, &plan, world.now, leaving);
+            let waits = commands.iter().all(|c| matches!(c, Command::StopJob { .. }));
+            for command in commands {
+                match &command {
+                    Command::Launch { .. } | Command::Suggest { .. } => prop_assert!(!leaving && !over),
+                    Command::StopJob { trial, .. } => stopped.push(*trial),
+                    Command::Leave { .. } => left = true,
+                    _ => {}
+                }
+                world.execute(command);
+            }
+            let active: Vec<&TrialState> = world.state.trials.values().filter(|t| t.state.is_active()).collect();
+            let mut booked: Vec<usize> = active.iter().filter_map(|t| t.slot.as_ref().map(|s| s.index)).collect();
+            booked.sort_unstable();
+            booked.dedup();
+            prop_assert_eq!(booked.len(), active.len());
+            prop_assert!(max_concurrent == 0 || active.len() <= max_concurrent);
+            prop_assert!(world.state.trials.len() <= max_trials as usize);
+            prop_assert!(world.state.trials.values().all(|t| t.attempt <= 2 || leaving || over));
+            if left {
+                prop_assert!(active.is_empty());
+                break;
+            }
+            if waits {
+                let fate = fates.next().unwrap_or(200);
+                world.end_a_job(fate, &stopped);
+            }
+        }
+        prop_assert!(left, "the study neither ended nor was left");
+        if leave_at.is_none() && time_budget.is_none() && patience == 0 {
+            prop_assert_eq!(world.state.trials.len(), max_trials as usize);
+            prop_assert!(world.state.trials.values().all(|t| t.state.is_final()));
+        }
+    }
+}
