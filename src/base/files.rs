@@ -71,6 +71,30 @@ impl Drop for StagingFolder {
     }
 }
 
+/// Gives the folder `staging` the name `target`. What was there before is replaced in one step where the file system can
+/// do that, and is deleted.
+///
+/// # Errors
+/// Any I/O error, named with the target.
+pub fn replace_folder(staging: &Path, target: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    if fs::symlink_metadata(target).is_err() {
+        fs::rename(staging, target).map_err(with_path(target))?;
+        return sync_folder(target).map_err(with_path(target));
+    }
+    if renameat_with(CWD, staging, CWD, target, RenameFlags::EXCHANGE).is_ok() {
+        sync_folder(target).map_err(with_path(target))?;
+        return fs::remove_dir_all(staging).map_err(with_path(staging));
+    }
+    // File systems without an exchange: the old one steps aside first.
+    let aside = staging.with_extension("old");
+    let _ = fs::remove_dir_all(&aside);
+    fs::rename(target, &aside).map_err(with_path(target))?;
+    fs::rename(staging, target).map_err(with_path(target))?;
+    let _ = fs::remove_dir_all(&aside);
+    sync_folder(target).map_err(with_path(target))
+}
+
 /// Makes the renaming or creation of `path` durable.
 ///
 /// # Errors

@@ -138,7 +138,7 @@ impl Controller<'_> {
         let written = self
             .manifest(trial, staging)
             .and_then(|manifest| files::atomic_write(&staging.join(MANIFEST), format!("{manifest:#}\n").as_bytes()))
-            .and_then(|()| switch(staging, &self.config.dir.promoted()));
+            .and_then(|()| files::replace_folder(staging, &self.config.dir.promoted()));
         match written {
             Ok(()) => Step::Done(self.config.dir.promoted().display().to_string()),
             Err(e) => Step::Failed(e.to_string()),
@@ -296,26 +296,6 @@ pub fn manifest_of(dir: &StudyDir) -> Option<TrialId> {
     let text = std::fs::read(dir.promoted().join(MANIFEST)).ok()?;
     let manifest: Value = serde_json::from_slice(&text).ok()?;
     Some(TrialId(u32::try_from(manifest.get("trial")?.as_u64()?).ok()?))
-}
-
-/// Replaces `promoted` by `staging`; at no moment is there half of either.
-fn switch(staging: &Path, promoted: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    if !promoted.exists() {
-        std::fs::rename(staging, promoted).map_err(with_path(promoted))?;
-        return files::sync_folder(promoted);
-    }
-    if renameat_with(CWD, staging, CWD, promoted, RenameFlags::EXCHANGE).is_ok() {
-        std::fs::remove_dir_all(staging).map_err(with_path(staging))?;
-        return files::sync_folder(promoted);
-    }
-    // File systems without an exchange: the old one steps aside first.
-    let aside = staging.with_extension("old");
-    let _ = std::fs::remove_dir_all(&aside);
-    std::fs::rename(promoted, &aside).map_err(with_path(promoted))?;
-    std::fs::rename(staging, promoted).map_err(with_path(promoted))?;
-    let _ = std::fs::remove_dir_all(&aside);
-    files::sync_folder(promoted)
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {

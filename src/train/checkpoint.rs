@@ -6,10 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::optim::AdamW;
 use crate::base::files::{self, with_path};
 use crate::base::time::Timestamp;
+use crate::journal::checkpoint::{seal, verify};
 use crate::journal::event::JobEvent;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::layout::{CheckpointDir, JobDir};
@@ -62,15 +64,13 @@ pub fn save(to: &CheckpointDir, model: &Clip, optimizer: &AdamW, meta: &Meta) ->
         weights::save(&temporary.optimizer(), state.iter().map(|(name, t)| (name.as_str(), t)))?;
         let config = serde_json::to_vec_pretty(&model.config().to_file()).map_err(std::io::Error::from)?;
         files::atomic_write(&temporary.config(), &config)?;
-        let meta = serde_json::to_vec_pretty(meta).map_err(std::io::Error::from)?;
-        files::atomic_write(&temporary.meta(), &meta)?;
+        let meta = match serde_json::to_value(meta).map_err(std::io::Error::from)? {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        seal(&temporary, meta)?;
         let bytes = size(temporary.path());
-        // A folder cannot replace one that is not empty; an older attempt at the same epoch makes room.
-        if to.path().exists() {
-            fs::remove_dir_all(to.path()).map_err(with_path(to.path()))?;
-        }
-        fs::rename(temporary.path(), to.path()).map_err(with_path(to.path()))?;
-        files::sync_folder(to.path())?;
+        files::replace_folder(temporary.path(), to.path())?;
         Ok(bytes)
     })();
     if written.is_err() {
@@ -88,8 +88,8 @@ pub fn load(from: &CheckpointDir, model: &Clip, optimizer: &mut AdamW) -> Result
         let text = format!("{}: not a checkpoint that can be continued: {e}", from.path().display());
         Failure::new(FailureKind::BadCheckpoint, text)
     };
-    let text = fs::read(from.meta()).map_err(|e| bad(&e))?;
-    let meta: Meta = serde_json::from_slice(&text).map_err(|e| bad(&e))?;
+    let meta = verify(from).map_err(|e| bad(&e))?;
+    let meta: Meta = serde_json::from_value(Value::Object(meta)).map_err(|e| bad(&e))?;
     if !from.optimizer().is_file() {
         return Err(bad(&"it has no optimiser state (only the newest checkpoint of a run keeps it)"));
     }
@@ -110,10 +110,11 @@ pub fn link_and_prune(
     events: &mut Writer<JobEvent>,
 ) -> Result<(), Failure> {
     let name = newest.path().file_name().unwrap_or_default();
-    files::atomic_symlink(Path::new(name), dir.last().path())?;
+    // `last` is what a run is continued from and therefore comes last: killed in between, the epoch is trained again.
     if best {
         files::atomic_symlink(Path::new(name), dir.best().path())?;
     }
+    files::atomic_symlink(Path::new(name), dir.last().path())?;
     let keep = fs::read_link(dir.best().path()).ok();
     let entries = fs::read_dir(dir.checkpoints()).map_err(with_path(&dir.checkpoints()))?;
     for entry in entries.flatten() {

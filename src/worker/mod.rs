@@ -20,6 +20,7 @@ use crate::base::exit::ExitCode;
 use crate::base::files::OwnerLock;
 use crate::base::process::{ProcessRef, host};
 use crate::base::time::{Clock, SystemClock};
+use crate::journal::checkpoint::{self, Resume};
 use crate::journal::event::{JobEvent, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::{Action, Job};
@@ -48,13 +49,20 @@ pub fn run(dir: &JobDir) -> Result<ExitCode, Problems> {
         }
         Err(e) => io(e),
     })?;
-    let job = Job::read(dir).map_err(|e| problem(ExitCode::Usage, e.to_string()))?;
+    let mut job = Job::read(dir).map_err(|e| problem(ExitCode::Usage, e.to_string()))?;
     let mut events = Writer::open(&dir.events()).map_err(io)?;
     let signals = signals::Signals::install(dir).map_err(io)?;
     if job.threads > 0 {
         tch::set_num_threads(i32::try_from(job.threads).unwrap_or(1));
     }
-    events.append(SystemClock.now(), started(&job, dir, me)).map_err(io)?;
+    let found = if job.resume && job.action == Action::Train { checkpoint::resume(dir) } else { Resume::Fresh };
+    let resumed_from = if let Resume::After(epoch) = found { Some(epoch) } else { None };
+    job.resume = resumed_from.is_some();
+    events.append(SystemClock.now(), started(&job, resumed_from, me)).map_err(io)?;
+    if let Resume::Damaged(why) = found {
+        let message = format!("the last checkpoint cannot be continued, training starts again: {why}");
+        events.append(SystemClock.now(), JobEvent::Note { message }).map_err(io)?;
+    }
     let progress = Arc::new(Progress::new());
     let outcome = {
         let _beat = beat::Beat::start(dir, me, Arc::clone(&progress), signals.clone());
@@ -92,18 +100,11 @@ fn act(
     }
 }
 
-fn started(job: &Job, dir: &JobDir, process: ProcessRef) -> JobEvent {
+fn started(job: &Job, resumed_from: Option<u32>, process: ProcessRef) -> JobEvent {
     let threads = if job.threads > 0 { job.threads } else { usize::try_from(tch::get_num_threads()).unwrap_or(1) };
     // The process sees no GPU but its own, so the first one is meant whatever its number on the machine.
     let device = if job.gpus.is_empty() { "cpu" } else { "cuda:0" }.to_owned();
-    let resumed_from = if job.resume && job.action == Action::Train { last_epoch(dir) } else { None };
     JobEvent::JobStarted { process, host: host(), attempt: job.attempt, device, threads, resumed_from }
-}
-
-/// The epoch of the last checkpoint, if there is one.
-fn last_epoch(dir: &JobDir) -> Option<u32> {
-    let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.last().meta()).ok()?).ok()?;
-    meta.get("epoch")?.as_u64()?.try_into().ok()
 }
 
 fn failed(failure: &Failure) -> Problems {

@@ -9,6 +9,7 @@ mod data;
 mod e2e;
 #[cfg(feature = "torch")]
 mod export;
+mod fake;
 #[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]

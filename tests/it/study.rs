@@ -1,218 +1,21 @@
-//! The controller with workers that only pretend: this test binary, started again as `fake_worker`.
-#![expect(
-    clippy::exit,
-    reason = "two of the tests are processes of their own: the worker and the controller of the others"
-)]
+//! The controller, with the workers of [`crate::fake`].
 
-use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 use std::time::Duration;
 
-use cliptune::base::diagnostic::{Problem, Problems};
 use cliptune::base::exit::ExitCode;
-use cliptune::base::files::{self, OwnerLock};
+use cliptune::base::files::OwnerLock;
 use cliptune::base::ids::TrialId;
-use cliptune::base::process::ProcessRef;
-use cliptune::base::time::Timestamp;
-use cliptune::journal::event::{Direction, JobEvent, Metrics, Outcome, Params, Slot, StudyEvent};
-use cliptune::journal::failure::{Failure, FailureKind};
-use cliptune::journal::job::{Action, Job};
-use cliptune::journal::layout::{JobDir, StudyDir};
+use cliptune::journal::event::{JobEvent, Params, StudyEvent};
+use cliptune::journal::failure::FailureKind;
+use cliptune::journal::layout::StudyDir;
 use cliptune::journal::spool::{self, Command};
 use cliptune::journal::tail::Tail;
-use cliptune::journal::writer::Writer;
-use cliptune::state::{StudyState, TrialStatus, load};
-use cliptune::study::core::Plan;
+use cliptune::state::{TrialStatus, load};
 use cliptune::study::index::Index;
-use cliptune::study::launch::WorkerCommand;
-use cliptune::study::retention::Rule;
-use cliptune::study::{Left, Points, Signals, Silent, Specs, StudyConfig, run};
+use cliptune::study::{Signals, Silent, run};
 
-const WORKER: &str = "CLIPTUNE_TEST_WORKER";
-const CONTROLLER: &str = "CLIPTUNE_TEST_CONTROLLER";
-
-/// Not a test by itself: the worker of the tests below. What it does is in the variable: `ok`, or `KIND@TRIAL` (fails
-/// with this kind), `once@TRIAL` (exits with 101 at its first attempt), `slow`.
-#[test]
-fn fake_worker() {
-    let Ok(plan) = std::env::var(WORKER) else { return };
-    let dir = JobDir(PathBuf::from(std::env::args().next_back().unwrap()));
-    std::process::exit(work(&dir, &plan));
-}
-
-fn work(dir: &JobDir, plan: &str) -> i32 {
-    let Ok(_lock) = OwnerLock::take(&dir.path().join("worker.lock"), "fake") else { return 7 };
-    let stop = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone()).unwrap();
-    let job = Job::read(dir).unwrap();
-    let mut events = Writer::<JobEvent>::open(&dir.events()).unwrap();
-    let mut say = |event| drop(events.append(Timestamp::now(), event).unwrap());
-    let progress = dir.path().join("progress");
-    let done: u32 = std::fs::read_to_string(&progress).ok().and_then(|t| t.parse().ok()).unwrap_or(0);
-    let resumed_from = (job.resume && done > 0).then_some(done);
-    say(JobEvent::JobStarted {
-        process: ProcessRef::current(),
-        host: "here".to_owned(),
-        attempt: job.attempt,
-        device: "cpu".to_owned(),
-        threads: 1,
-        resumed_from,
-    });
-    let trial = job.trial.map_or(0, |t| t.0);
-    let pace = Duration::from_millis(if plan.contains("slow") { 30 } else { 2 });
-    if job.action != Action::Train {
-        let target = PathBuf::from(std::fs::read_to_string(dir.spec()).unwrap());
-        let outcome = if job.action == Action::GenTrtEngine {
-            Outcome::Failed { failure: Failure::new(FailureKind::Unavailable, "no TensorRT here") }
-        } else {
-            std::fs::write(&target, b"graph").unwrap();
-            std::fs::write(target.with_file_name("parity.json"), b"{\"max_abs_diff\":1e-6}").unwrap();
-            Outcome::Completed
-        };
-        say(JobEvent::JobEnded { outcome });
-        return 0;
-    }
-    for epoch in resumed_from.unwrap_or(0) + 1..=job.until_epoch {
-        std::thread::sleep(pace);
-        for part in plan.split(',') {
-            match part.split_once('@') {
-                Some(("once", t)) if t == trial.to_string() && job.attempt == 1 => return 101,
-                Some((kind, t)) if t == trial.to_string() && kind != "once" => {
-                    let kind: FailureKind = serde_json::from_value(kind.into()).unwrap();
-                    say(JobEvent::JobEnded { outcome: Outcome::Failed { failure: Failure::new(kind, "as asked") } });
-                    return 1;
-                }
-                _ => {}
-            }
-        }
-        let value = 0.5 + 0.01 * f64::from(trial % 5) + 0.001 * f64::from(epoch);
-        let metrics = Metrics::from([("val/t2i_mAP".to_owned(), Some(value))]);
-        say(JobEvent::Validated { epoch, step: u64::from(epoch), metrics, seconds: 0.0 });
-        say(JobEvent::EpochEnded {
-            epoch,
-            step: u64::from(epoch),
-            loss: Some(1.0),
-            vision_lr: 1e-4,
-            text_lr: 1e-4,
-            images_per_s: 1.0,
-            seconds: 0.0,
-        });
-        let folder = dir.checkpoint(epoch);
-        std::fs::create_dir_all(folder.path()).unwrap();
-        std::fs::write(folder.model(), b"weights").unwrap();
-        std::fs::write(folder.config(), b"{}").unwrap();
-        let path = folder.path().strip_prefix(dir.path()).unwrap().to_owned();
-        say(JobEvent::CheckpointSaved { epoch, step: u64::from(epoch), path, bytes: 7, best: true });
-        files::atomic_write(&progress, epoch.to_string().as_bytes()).unwrap();
-        if stop.load(Ordering::Relaxed) && epoch < job.until_epoch {
-            say(JobEvent::JobEnded { outcome: Outcome::Stopped { why: "SIGTERM".to_owned() } });
-            return 0;
-        }
-    }
-    say(JobEvent::JobEnded { outcome: Outcome::Completed });
-    0
-}
-
-/// Not a test by itself: a controller that the tests below can kill.
-#[test]
-fn fake_controller() {
-    let Ok(dir) = std::env::var(CONTROLLER) else { return };
-    let mut config = config(Path::new(&dir), "slow", 4);
-    config.resume = StudyDir::new(&dir).exists();
-    let signals = Signals::install().unwrap();
-    std::process::exit(match run(config, &signals, &mut Silent) {
-        Ok(_) => 0,
-        Err(problems) => problems.exit as i32,
-    });
-}
-
-struct FakeSpecs(&'static str);
-
-impl Specs for FakeSpecs {
-    fn study(&self) -> String {
-        format!("spec: {}\n", self.0)
-    }
-    fn space(&self) -> String {
-        "x\n".to_owned()
-    }
-    fn baseline(&self) -> Params {
-        Params::from([("x".to_owned(), 0.0.into())])
-    }
-    fn trial(&self, params: &Params, _: &Path) -> Result<String, Problems> {
-        Ok(serde_json::to_string(params).unwrap())
-    }
-    fn export(&self, _: &Path, onnx: &Path, _: &Path) -> Result<String, Problems> {
-        Ok(onnx.display().to_string())
-    }
-    fn engine(&self, _: &Path, engine: &Path, _: &Path) -> Result<String, Problems> {
-        Ok(engine.display().to_string())
-    }
-    fn differences(&self, earlier: &Path) -> Vec<String> {
-        vec![format!("{} became {}", std::fs::read_to_string(earlier).unwrap().trim(), self.0)]
-    }
-}
-
-struct FakePoints;
-
-impl Points for FakePoints {
-    fn sampler(&self) -> &str {
-        "fake"
-    }
-    fn suggest(&self, _: &StudyState, trial: TrialId) -> Params {
-        Params::from([("x".to_owned(), (0.1 * f64::from(trial.0)).into())])
-    }
-    fn check(&self, params: &Params) -> Result<(), Problems> {
-        match params.contains_key("x") {
-            true => Ok(()),
-            false => Err(Problems::one(ExitCode::Usage, Problem::new("no x"))),
-        }
-    }
-}
-
-fn slots(count: usize) -> Vec<Slot> {
-    (0..count).map(|index| Slot { index, gpus: Vec::new(), threads: 1 }).collect()
-}
-
-fn config(dir: &Path, worker: &str, max_trials: u32) -> StudyConfig {
-    StudyConfig {
-        dir: StudyDir::new(dir),
-        name: "test".to_owned(),
-        seed: 1,
-        metric: "val/t2i_mAP".to_owned(),
-        direction: Direction::Maximize,
-        max_trials,
-        max_epochs: 3,
-        fixed: Params::new(),
-        plan: Plan { slots: slots(2), retries: 1, ..Plan::default() },
-        retention: Rule::BestLast,
-        specs: Box::new(FakeSpecs("one")),
-        points: Box::new(FakePoints),
-        worker: WorkerCommand {
-            program: std::env::current_exe().unwrap(),
-            args: ["--exact", "study::fake_worker", "--nocapture"].map(Into::into).into(),
-            env: vec![(WORKER.to_owned(), worker.to_owned())],
-        },
-        resume: false,
-        only_promote: None,
-        tick: Duration::from_millis(5),
-        grace: Duration::from_secs(5),
-    }
-}
-
-fn go(config: StudyConfig) -> Left {
-    run(config, &Signals::default(), &mut Silent).unwrap_or_else(|p| panic!("{p}"))
-}
-
-fn states(state: &StudyState) -> Vec<TrialStatus> {
-    state.trials.values().map(|t| t.state).collect()
-}
-
-fn study_events(dir: &Path) -> Vec<StudyEvent> {
-    let lines = Tail::new(StudyDir::new(dir).journal()).read::<StudyEvent>().unwrap();
-    lines.into_iter().map(|l| l.event).collect()
-}
+use crate::fake::{FakeSpecs, config, controller_process, go, states, study_events, weights};
 
 #[test]
 fn study_runs_to_its_end_and_promotes_the_best() {
@@ -347,15 +150,7 @@ fn spool_pauses_stops_and_refuses() {
 fn controller_killed_anywhere_loses_and_repeats_nothing() {
     for round in 0..8_u64 {
         let dir = tempfile::tempdir().unwrap();
-        let start = || {
-            Process::new(std::env::current_exe().unwrap())
-                .args(["--exact", "study::fake_controller", "--nocapture"])
-                .env(CONTROLLER, dir.path())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap()
-        };
+        let start = || controller_process(dir.path(), "slow").spawn().unwrap();
         for kill in 0..3_u64 {
             let mut controller = start();
             std::thread::sleep(Duration::from_millis(15 + (round * 37 + kill * 53) % 160));
@@ -375,6 +170,8 @@ fn controller_killed_anywhere_loses_and_repeats_nothing() {
             assert_eq!(epochs, [1, 2, 3], "round {round} trial {id}");
             let ended = lines.iter().filter(|l| matches!(l.event, JobEvent::JobEnded { .. })).count();
             assert_eq!(ended, 1, "round {round} trial {id}");
+            let model = StudyDir::new(dir.path()).trial(*id).best().model();
+            assert_eq!(std::fs::read_to_string(model).unwrap(), weights(0.1 * f64::from(id.0), 3));
         }
     }
 }
