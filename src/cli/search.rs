@@ -14,17 +14,19 @@ use crate::base::files::OwnerLock;
 use crate::base::time::{Clock, SystemClock};
 use crate::journal::tail::Tail;
 use crate::journal::writer::Writer;
+use crate::search::algorithm::{self, Algorithm, Plan};
 use crate::search::asktell::{Init, Record, Request, Session};
-use crate::search::sampler;
+use crate::search::scheduler::Settings;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
+#[command(after_help = algorithm::table())]
 pub struct Args {
-    /// The sampler: gp, random or sobol.
+    /// Where to look next.
     #[arg(long, default_value = "gp")]
     pub sampler: String,
-    /// The scheduler: none (every trial runs its full length).
-    #[arg(long, default_value = "none")]
+    /// How long to look.
+    #[arg(long, default_value = "auto")]
     pub scheduler: String,
 }
 
@@ -39,18 +41,10 @@ struct Durable {
 /// # Errors
 /// Every problem that keeps it from doing its work.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
-    let mut list = Vec::new();
-    match sampler::by_name(&args.sampler, 1) {
-        Ok(chosen) => chosen.note.iter().for_each(|note| output::note(note)),
-        Err(problems) => list.extend(problems.list),
-    }
-    if args.scheduler != "none" {
-        let what = format!("the scheduler {} is not offered in this version", args.scheduler);
-        list.push(Problem::new(what).help("--scheduler none: every trial runs its full length"));
-    }
-    if !list.is_empty() {
-        return Err(Problems::new(ExitCode::Usage, list));
-    }
+    // Names are looked up before the first line, whose numbers may still change what `auto` becomes.
+    let plan = Plan { trials: 50, workers: 1, max_epochs: 1, settings: Settings::default() };
+    let chosen = Algorithm::by_name(&args.sampler, &args.scheduler, &plan)?;
+    chosen.note.iter().for_each(|note| output::note(note));
     let mut durable: Option<Durable> = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Problems::one(ExitCode::Unexpected, Problem::new(format!("stdin: {e}"))))?;
@@ -59,7 +53,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
         }
         let request = serde_json::from_str::<Request>(&line).map_err(|e| format!("not a request: {e}"));
         let bye = matches!(request, Ok(Request::Bye));
-        let reply = request.and_then(|request| answer(&mut durable, &args.sampler, request));
+        let reply = request.and_then(|request| answer(&mut durable, args, request));
         output::data(&reply.unwrap_or_else(|why| json!({ "error": why })).to_string());
         if bye {
             break;
@@ -68,10 +62,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     Ok(ExitCode::Ok)
 }
 
-fn answer(durable: &mut Option<Durable>, sampler: &str, request: Request) -> Result<Value, String> {
+fn answer(durable: &mut Option<Durable>, args: &Args, request: Request) -> Result<Value, String> {
     match (durable.as_mut(), request) {
         (None, Request::Init(init)) => {
-            let begun = begin(sampler, init)?;
+            let begun = begin(args, init)?;
             let hello = begun.session.hello();
             *durable = Some(begun);
             Ok(hello)
@@ -91,9 +85,9 @@ fn answer(durable: &mut Option<Durable>, sampler: &str, request: Request) -> Res
     }
 }
 
-fn begin(sampler: &str, init: Init) -> Result<Durable, String> {
+fn begin(args: &Args, init: Init) -> Result<Durable, String> {
     let (folder, resume) = (init.state_dir.clone(), init.resume);
-    let mut session = Session::new(sampler, init)?;
+    let mut session = Session::new(&args.sampler, &args.scheduler, init)?;
     let Some(folder) = folder else { return Ok(Durable { session, journal: None }) };
     let journal = open(&folder, resume, &mut session)?;
     Ok(Durable { session, journal: Some(journal) })
@@ -119,7 +113,10 @@ fn open(folder: &Path, resume: bool, session: &mut Session) -> Result<(Writer<Re
             return Err(format!("{}: holds a search already; say \"resume\": true to go on with it", path.display()));
         }
         Some(first) if !session.continues(&first) => {
-            return Err(format!("{}: belongs to another sampler, space, seed, direction or n_trials", path.display()));
+            return Err(format!(
+                "{}: belongs to another sampler, scheduler, space, seed, direction, fidelity, n_trials or workers",
+                path.display()
+            ));
         }
         Some(_) => records.for_each(|record| session.apply(record)),
     }

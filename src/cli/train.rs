@@ -12,7 +12,8 @@ use crate::gpu;
 use crate::journal::event::{Params, Slot};
 use crate::journal::job::{Action, Job};
 use crate::journal::layout::{JobDir, StudyDir};
-use crate::search::sampler;
+use crate::search::algorithm::{self, Algorithm};
+use crate::search::scheduler;
 use crate::search::space::Space;
 use crate::spec::{self, Resolved, sections};
 use crate::state::StudyState;
@@ -260,9 +261,12 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
         resolved.with(&values).map(drop).map_err(|problems| problems.list.into_iter().map(|p| p.what).collect())
     })?;
     let max_trials = u32::try_from(automl.max_trials).unwrap_or(u32::MAX);
-    let chosen = sampler::by_name(&automl.algorithm, max_trials)?;
+    let epochs = u32::try_from(automl.max_epochs.unwrap_or(resolved.spec.train.num_epochs)).unwrap_or(u32::MAX);
+    let workers = u32::try_from(automl.max_concurrent).unwrap_or(u32::MAX).max(1);
+    let settings = scheduler::Settings::default();
+    let wanted = algorithm::Plan { trials: max_trials, workers, max_epochs: epochs, settings };
+    let chosen = Algorithm::by_name(&automl.algorithm, "none", &wanted)?;
     said.extend(chosen.note);
-    let epochs = automl.max_epochs.unwrap_or(resolved.spec.train.num_epochs);
     let dir = StudyDir::new(results_dir(resolved));
     let name = automl.name.clone().unwrap_or_else(|| {
         dir.path().file_name().map_or_else(|| "study".to_owned(), |n| n.to_string_lossy().into_owned())
@@ -277,7 +281,7 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
         metric: automl.metric.clone(),
         direction: automl.direction,
         max_trials,
-        max_epochs: u32::try_from(epochs).unwrap_or(u32::MAX),
+        max_epochs: epochs,
         fixed: fixed.fixed,
         plan: Plan {
             slots: slots(automl),

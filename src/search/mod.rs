@@ -1,7 +1,10 @@
 //! Floor 4: where to look next. Pure: no files, clocks or threads.
 
+pub mod algorithm;
 pub mod asktell;
+pub mod history;
 pub mod sampler;
+pub mod scheduler;
 pub mod space;
 mod special;
 #[cfg(test)]

@@ -72,7 +72,7 @@ fn histories(space: &Space) -> Vec<(&'static str, Vec<Observation>)> {
     let observe = |points: Vec<Params>, f: &dyn Fn(usize) -> (Option<f64>, ObservedState)| -> Vec<Observation> {
         let one = |(i, params): (usize, Params)| {
             let (value, state) = f(i);
-            Observation { trial: TrialId(i as u32), params, value, state }
+            Observation { value, state, ..Observation::running(TrialId(i as u32), params, 0) }
         };
         points.into_iter().enumerate().map(one).collect()
     };
@@ -111,7 +111,7 @@ fn context<'a>(
     trial: u32,
     seed: u64,
 ) -> SuggestContext<'a> {
-    SuggestContext { space, history, direction, trial: TrialId(trial), seed }
+    SuggestContext { space, history, direction, trial: TrialId(trial), seed, rungs: &[] }
 }
 
 fn valid_and_repeatable(sampler: &dyn Sampler, space: &Space, what: &str, history: &[Observation]) {
@@ -132,8 +132,7 @@ fn later_trials_do_not_matter_twice(sampler: &dyn Sampler, space: &Space) {
     let (_, mut history) = histories(space).swap_remove(2);
     let trial = history.len() as u32;
     let point = sampler.suggest(&context(space, &history, Direction::Maximize, trial, 5));
-    let state = ObservedState::Running;
-    history.push(Observation { trial: TrialId(trial), params: point.clone(), value: None, state });
+    history.push(Observation::running(TrialId(trial), point.clone(), 0));
     assert_eq!(point, sampler.suggest(&context(space, &history, Direction::Maximize, trial, 5)));
 }
 
@@ -143,7 +142,8 @@ fn small_space_is_exhausted_before_it_repeats(sampler: &dyn Sampler) {
     for trial in 0..8 {
         let params = sampler.suggest(&context(&space, &history, Direction::Minimize, trial, 3));
         let state = ObservedState::Complete;
-        history.push(Observation { trial: TrialId(trial), params, value: Some(f64::from(trial)), state });
+        let value = Some(f64::from(trial));
+        history.push(Observation { value, state, ..Observation::running(TrialId(trial), params, 0) });
     }
     let first: BTreeSet<String> = history[..6].iter().map(|o| format!("{:?}", o.params)).collect();
     assert_eq!(first.len(), 6, "{} repeats points while others are left", sampler.name());
@@ -177,7 +177,7 @@ fn every_region_is_reached(sampler: &dyn Sampler) {
 }
 
 mod samplers {
-    use super::super::sampler::{Gp, Random, Sobol, by_name, normal};
+    use super::super::sampler::{Gp, Random, Sobol, normal};
     use super::*;
 
     #[test]
@@ -207,7 +207,7 @@ mod samplers {
         let mut history: Vec<Observation> = Vec::new();
         for trial in 0..trials {
             let params = sampler.suggest(&context(space, &history, Direction::Minimize, trial, seed));
-            history.push(Observation { trial: TrialId(trial), params, value: None, state: ObservedState::Running });
+            history.push(Observation::running(TrialId(trial), params, 0));
             let running = history.iter().filter(|o| o.state == ObservedState::Running).count();
             if running >= parallel {
                 let oldest = history.iter_mut().find(|o| o.state == ObservedState::Running).unwrap();
@@ -277,16 +277,5 @@ mod samplers {
         let ((gp, gp_failures), (random, random_failures)) = (run(&Gp::planned(40)), run(&Random));
         assert!(gp < 0.5 * random, "gp {gp}, random {random}");
         assert!(gp_failures < random_failures, "gp {gp_failures} failures, random {random_failures}");
-    }
-
-    #[test]
-    fn by_name_understands_tao_and_says_what_exists() {
-        assert_eq!(by_name("bayesian", 20).unwrap().sampler.name(), "gp");
-        assert!(by_name("BFBO", 20).unwrap().note.unwrap().contains("gp"));
-        assert!(by_name("gp", 20).unwrap().note.is_none());
-        for name in ["asha", "hyperband", "bohb", "dehb", "pbt", "nonsense"] {
-            let problems = by_name(name, 20).unwrap_err();
-            assert!(problems.to_string().contains("gp") && problems.to_string().contains("sobol"), "{problems}");
-        }
     }
 }

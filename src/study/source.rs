@@ -129,8 +129,12 @@ impl Points for SamplerPoints {
     }
 
     fn suggest(&self, state: &StudyState, trial: TrialId) -> Params {
-        let history: Vec<Observation> =
-            state.trials.values().filter(|t| t.id != trial).map(|t| observation(t, &self.space)).collect();
+        let history: Vec<Observation> = state
+            .trials
+            .values()
+            .filter(|t| t.id != trial)
+            .map(|t| observation(t, &self.space, state.metric()))
+            .collect();
         let direction = state.direction();
         self.sampler.suggest(&SuggestContext {
             space: &self.space,
@@ -138,6 +142,7 @@ impl Points for SamplerPoints {
             direction,
             trial,
             seed: self.seed,
+            rungs: &[],
         })
     }
 
@@ -147,7 +152,7 @@ impl Points for SamplerPoints {
 }
 
 /// What the sampler is told about a trial. A baseline outside the space is told as it is; the sampler knows that it may be.
-fn observation(trial: &TrialState, space: &Space) -> Observation {
+fn observation(trial: &TrialState, space: &Space, metric: &str) -> Observation {
     let mut params = trial.params.clone();
     if trial.origin == PointOrigin::Baseline {
         params.retain(|key, _| space.contains(key));
@@ -171,5 +176,5 @@ fn observation(trial: &TrialState, space: &Space) -> Observation {
         (_, state) => state,
     };
     let value = trial.value.filter(|_| matches!(state, ObservedState::Complete | ObservedState::Pruned));
-    Observation { trial: trial.id, params, value, state }
+    Observation { trial: trial.id, params, value, state, curve: trial.series(metric), budget: trial.budget }
 }

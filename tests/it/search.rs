@@ -292,13 +292,13 @@ fn search_refuses_a_journal_that_is_in_use_or_was_not_asked_for() {
 #[test]
 fn search_unknown_sampler_and_scheduler_are_reported_together() {
     let output = Command::new(env!("CARGO_BIN_EXE_cliptune"))
-        .args(["search", "--sampler", "pbt", "--scheduler", "asha"])
+        .args(["search", "--sampler", "gps", "--scheduler", "ashes"])
         .stdin(Stdio::null())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("pbt") && text.contains("asha") && text.contains("gp, random and sobol"), "{text}");
+    assert!(text.contains("gps") && text.contains("ashes") && text.contains("gp, random, sobol"), "{text}");
 }
 
 /// `cliptune space …` in the folder of the templates: exit code, stdout, stderr.

@@ -9,45 +9,16 @@ mod sobol;
 
 use serde_json::Value;
 
-use crate::base::diagnostic::{Problem, Problems};
-use crate::base::exit::ExitCode;
+use crate::base::diagnostic::Problems;
 use crate::base::ids::TrialId;
 use crate::base::seed::Stream;
 use crate::journal::event::{Direction, Params};
 use crate::search::space::Space;
 
+pub use super::history::{Observation, ObservedState};
 pub use gp::Gp;
 pub use random::Random;
 pub use sobol::Sobol;
-
-/// How far a trial got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObservedState {
-    /// Trained to its full budget.
-    Complete,
-    /// Stopped early; its value counts as what it reached.
-    Pruned,
-    /// Failed.
-    Failed {
-        /// Whether the point is to blame (out of memory, loss not finite) rather than the machine.
-        infeasible: bool,
-    },
-    /// Still running, or waiting for a slot.
-    Running,
-}
-
-/// What is known of one trial.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Observation {
-    /// The trial.
-    pub trial: TrialId,
-    /// Its values for the searched keys. Those of the baseline need not be a point of the space.
-    pub params: Params,
-    /// The metric, in the study's own direction; a value that is not finite counts as an infeasible failure.
-    pub value: Option<f64>,
-    /// How far it got.
-    pub state: ObservedState,
-}
 
 /// Everything a suggestion may depend on.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +33,9 @@ pub struct SuggestContext<'a> {
     pub trial: TrialId,
     /// The study's seed.
     pub seed: u64,
+    /// The epochs at which trials are compared, ascending, the last of which is the full length. One entry or none: every
+    /// trial trains in full.
+    pub rungs: &'a [u32],
 }
 
 /// A way to choose the next point.
@@ -71,47 +45,39 @@ pub trait Sampler: std::fmt::Debug + Send + Sync {
 
     /// A valid point of the space for `ctx.trial`.
     fn suggest(&self, ctx: &SuggestContext<'_>) -> Params;
-}
 
-/// A sampler that was asked for by name.
-#[derive(Debug)]
-pub struct Chosen {
-    /// The sampler.
-    pub sampler: Box<dyn Sampler>,
-    /// One line for people, when another name was understood.
-    pub note: Option<String>,
-}
+    /// Whether it has no point left for `ctx.trial`.
+    fn is_exhausted(&self, _ctx: &SuggestContext<'_>) -> bool {
+        false
+    }
 
-/// The sampler called `name`, for a study of about `planned` trials. TAO's names are understood.
-///
-/// # Errors
-/// When there is no such sampler; the help says what there is.
-pub fn by_name(name: &str, planned: u32) -> Result<Chosen, Problems> {
-    let chosen = |sampler: Box<dyn Sampler>, note: Option<String>| Ok(Chosen { sampler, note });
-    let gp = || Box::new(Gp::planned(planned));
-    let lower = name.to_ascii_lowercase();
-    match lower.as_str() {
-        "gp" => chosen(gp(), None),
-        "random" => chosen(Box::new(Random), None),
-        "sobol" => chosen(Box::new(Sobol), None),
-        "bayesian" | "b" => chosen(gp(), Some(format!("{name}: TAO's Bayesian search; using gp, a Gaussian process"))),
-        "bfbo" => chosen(
-            gp(),
-            Some(format!(
-                "{name}: TAO's Gaussian process with an upper confidence bound; using gp (expected improvement)"
-            )),
-        ),
-        "qmc" => chosen(Box::new(Sobol), Some(format!("{name}: quasi-random search; using sobol"))),
-        "hyperband" | "h" | "asha" | "bohb" | "dehb" | "pbt" | "hyperband_es" | "llm" => Err(unknown(
-            format!("{name} is not offered in this version"),
-            "gp, random and sobol exist, each with full-length trials; gp needs the fewest",
-        )),
-        _ => Err(unknown(format!("there is no sampler {name}"), "gp (the default), random and sobol exist")),
+    /// Whether it can search this space.
+    ///
+    /// # Errors
+    /// What it lacks.
+    fn accepts(&self, _space: &Space) -> Result<(), Problems> {
+        Ok(())
     }
 }
 
-fn unknown(what: String, help: &str) -> Problems {
-    Problems::one(ExitCode::Usage, Problem::new(what).help(help))
+/// Names and what they do, for tables of help.
+pub const TABLE: [(&str, &str); 3] = [
+    (
+        "gp",
+        "Gaussian process on the mixed space, expected improvement, failures and trials that run taken into account",
+    ),
+    ("random", "independent draws"),
+    ("sobol", "a scrambled Sobol sequence: like random, without clumps and gaps"),
+];
+
+/// The sampler called `name`, for a study of about `planned` full trials.
+pub fn by_name(name: &str, planned: u32) -> Option<Box<dyn Sampler>> {
+    Some(match name {
+        "gp" => Box::new(Gp::planned(planned)),
+        "random" => Box::new(Random),
+        "sobol" => Box::new(Sobol),
+        _ => return None,
+    })
 }
 
 /// Draw from the standard normal distribution (Box-Muller).

@@ -102,7 +102,9 @@ impl Evidence {
             let point = ctx.space.point_of(&observation.params);
             match (observation.state, observation.value) {
                 (ObservedState::Running, _) => evidence.pending.push(point),
-                (ObservedState::Complete | ObservedState::Pruned, Some(value)) if value.is_finite() => {
+                (ObservedState::Complete | ObservedState::Pruned | ObservedState::Paused, Some(value))
+                    if value.is_finite() =>
+                {
                     let value = if ctx.direction == Direction::Maximize { -value } else { value };
                     evidence.values.push((point, value));
                 }
