@@ -29,7 +29,7 @@ impl World {
     fn value(&self, id: u32, epoch: u32) -> Option<f64> {
         let mut draws = stream(self.seed, &format!("trial/{id}"));
         let (level, gain) = (uniform(&mut draws), uniform(&mut draws));
-        if uniform(&mut draws) < self.failing && epoch >= 1 + (uniform(&mut draws) * 4.0) as u32 {
+        if uniform(&mut draws) < self.failing && epoch > (uniform(&mut draws) * 4.0) as u32 {
             return None;
         }
         let noise = 0.05 * uniform(&mut stream(self.seed, &format!("trial/{id}/{epoch}")));
