@@ -17,7 +17,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use crate::journal::event::Metrics;
+use super::bootstrap;
+use crate::journal::event::{Interval, Intervals, Metrics};
 use crate::journal::failure::{Failure, FailureKind};
 
 /// The `k` of the recalls.
@@ -59,7 +60,12 @@ pub struct Scores {
     pub auc: Option<f64>,
     /// Queries that have a positive; the others are left out.
     pub queries: usize,
+    /// Confidence intervals of what is a mean, in the order of [`MEANS`]; `None` with fewer than two different queries.
+    pub intervals: Option<[[f64; 2]; 8]>,
 }
+
+/// The metrics that are means over queries.
+const MEANS: [&str; 8] = ["mAP", "R@1", "R@5", "R@10", "Hit@1", "Hit@5", "Hit@10", "MeanR"];
 
 /// Both directions; `None` where nothing can be measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -88,6 +94,19 @@ impl Retrieval {
                 put(&format!("R@{k}"), scores.map(|s| s.recall[i]));
                 if self.grouped {
                     put(&format!("Hit@{k}"), scores.map(|s| s.hit[i]));
+                }
+            }
+        }
+        all
+    }
+
+    /// Confidence intervals over the queries, by the names of [`Self::metrics`].
+    pub fn intervals(&self, prefix: &str) -> Intervals {
+        let mut all = Intervals::new();
+        for (direction, scores) in [("i2t", &self.i2t), ("t2i", &self.t2i)] {
+            for (name, [low, high]) in MEANS.iter().zip(scores.iter().filter_map(|s| s.intervals).flatten()) {
+                if self.grouped || !name.starts_with("Hit") {
+                    all.insert(format!("{prefix}/{direction}_{name}"), Interval { low, high });
                 }
             }
         }
@@ -166,6 +185,7 @@ fn is_finite(embeddings: &Tensor) -> Result<bool, Failure> {
 /// What one query contributes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Query {
+    label: i64,
     average_precision: f64,
     recall: [f64; 3],
     first: f64,
@@ -197,7 +217,10 @@ fn direction(
         scores.resize(labels.len() * m, 0.0f32);
         product.f_copy_data(&mut scores, labels.len() * m).map_err(torch)?;
         results.par_extend(
-            scores.par_chunks(m).zip(labels).filter_map(|(row, label)| positives.get(label).map(|p| measure(row, p))),
+            scores
+                .par_chunks(m)
+                .zip(labels)
+                .filter_map(|(row, label)| positives.get(label).map(|p| Query { label: *label, ..measure(row, p) })),
         );
     }
     Ok(summarise(&results))
@@ -274,6 +297,15 @@ fn summarise(results: &[Query]) -> Option<Scores> {
     firsts.sort_by(f64::total_cmp);
     let half = firsts.len() / 2;
     let median_rank = if firsts.len() % 2 == 1 { firsts[half] } else { (firsts[half - 1] + firsts[half]) / 2.0 };
+    let means: Vec<[f64; MEANS.len()]> = results
+        .iter()
+        .map(|q| {
+            let hit = KS.map(|k| f64::from(q.first <= k as f64));
+            let [r1, r5, r10] = q.recall;
+            [q.average_precision, r1, r5, r10, hit[0], hit[1], hit[2], q.first]
+        })
+        .collect();
+    let labels: Vec<i64> = results.iter().map(|q| q.label).collect();
     let aucs: Vec<f64> = results.iter().filter_map(|q| q.auc).collect();
     Some(Scores {
         map: mean(&|q| q.average_precision),
@@ -283,5 +315,6 @@ fn summarise(results: &[Query]) -> Option<Scores> {
         mean_rank: mean(&|q| q.first),
         auc: (!aucs.is_empty()).then(|| aucs.iter().sum::<f64>() / aucs.len() as f64),
         queries: results.len(),
+        intervals: bootstrap::intervals(&means, &labels),
     })
 }

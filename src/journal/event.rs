@@ -41,6 +41,8 @@ pub enum PointOrigin {
     Sampler,
     /// A user, while the study ran.
     Enqueued,
+    /// The point of another trial, trained again with another seed before the winner is named.
+    Repeat,
 }
 
 /// What a trial occupies while it runs.
@@ -72,6 +74,19 @@ pub enum Outcome {
     },
 }
 
+/// One of several things that a study wants of its trials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objective {
+    /// The metric.
+    pub metric: String,
+    /// Its direction.
+    pub direction: Direction,
+}
+
+fn no_scheduler() -> String {
+    "none".to_owned()
+}
+
 /// An event of the study, written by the controller alone (`study.jsonl`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -96,6 +111,15 @@ pub enum StudyEvent {
         max_epochs: u32,
         /// Parameters of the search space that the user's command line fixed.
         fixed: Params,
+        /// Name of the scheduler.
+        #[serde(default = "no_scheduler")]
+        scheduler: String,
+        /// The epochs at which the scheduler compares trials, ascending; empty when every trial trains in full.
+        #[serde(default)]
+        rungs: Vec<u32>,
+        /// What is weighed against each other, the ranking metric first; empty when that is the only one.
+        #[serde(default)]
+        objectives: Vec<Objective>,
     },
     /// A controller took the study.
     ControllerStarted {
@@ -121,6 +145,26 @@ pub enum StudyEvent {
         origin: PointOrigin,
         /// Epochs allotted.
         budget: u32,
+        /// The trial whose point this one trains again with another seed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repeats: Option<TrialId>,
+        /// By how much the sampler expects this point to improve on the best value; `None` when it cannot tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected_gain: Option<f64>,
+    },
+    /// A trial that stood at a rung goes on.
+    TrialExtended {
+        /// The trial.
+        trial: TrialId,
+        /// Epochs allotted now.
+        budget: u32,
+    },
+    /// The scheduler gave a running trial up; its worker is asked to stop.
+    TrialGivenUp {
+        /// The trial.
+        trial: TrialId,
+        /// Why.
+        why: String,
     },
     /// A worker was started for a trial.
     JobLaunched {
@@ -157,10 +201,13 @@ pub enum StudyEvent {
         /// Why it failed.
         failure: Option<Failure>,
     },
-    /// A trial is not to be run until it is resumed.
+    /// A trial is not to be run until a user resumes it or, at a rung, the scheduler extends it.
     TrialPaused {
         /// The trial.
         trial: TrialId,
+        /// Whether it trained all that it was allotted so far and stands at a rung.
+        #[serde(default)]
+        at_rung: bool,
     },
     /// A paused trial, or one that failed and is tried again, waits for a slot.
     TrialQueued {
@@ -238,6 +285,18 @@ pub enum TrialEnd {
 /// Metrics by name (`val/t2i_mAP`). A value that is not finite is written as `null`.
 pub type Metrics = BTreeMap<String, Option<f64>>;
 
+/// The two ends of a confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Confidence intervals by metric.
+pub type Intervals = BTreeMap<String, Interval>;
+
 /// An event of a job, written by its worker alone (`events.jsonl`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -276,6 +335,9 @@ pub enum JobEvent {
         step: u64,
         /// The metrics.
         metrics: Metrics,
+        /// 95 % confidence intervals over the queries, of those metrics that are means.
+        #[serde(default, skip_serializing_if = "Intervals::is_empty")]
+        intervals: Intervals,
         /// Seconds it took.
         seconds: f64,
     },

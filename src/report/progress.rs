@@ -175,6 +175,9 @@ mod tests {
                 max_trials: 2,
                 max_epochs: 2,
                 fixed: Params::new(),
+                scheduler: "none".to_owned(),
+                rungs: Vec::new(),
+                objectives: Vec::new(),
             },
         );
         state
@@ -182,13 +185,26 @@ mod tests {
 
     fn launch(state: &mut StudyState, id: u32, params: Params) {
         let trial = TrialId(id);
-        apply(state, StudyEvent::TrialSuggested { trial, params, origin: PointOrigin::Sampler, budget: 2 });
+        apply(
+            state,
+            StudyEvent::TrialSuggested {
+                trial,
+                params,
+                origin: PointOrigin::Sampler,
+                budget: 2,
+                repeats: None,
+                expected_gain: None,
+            },
+        );
         apply(state, StudyEvent::JobLaunched { trial, attempt: 1, process: ME, slot: Slot::default() });
     }
 
     fn validated(state: &mut StudyState, id: u32, epoch: u32, value: Option<f64>) {
         let metrics = [("val/t2i_mAP".to_owned(), value)].into();
-        state.apply_job(TrialId(id), &line(JobEvent::Validated { epoch, step: 0, metrics, seconds: 0.0 }));
+        state.apply_job(
+            TrialId(id),
+            &line(JobEvent::Validated { epoch, step: 0, metrics, intervals: Default::default(), seconds: 0.0 }),
+        );
     }
 
     fn ended(state: &mut StudyState, id: u32, end: TrialEnd, value: Option<f64>, failure: Option<Failure>) {

@@ -3,6 +3,7 @@
 pub mod algorithm;
 pub mod asktell;
 pub mod history;
+pub mod importance;
 pub mod sampler;
 pub mod scheduler;
 pub mod space;

@@ -109,6 +109,8 @@ pub fn trial(dir: &StudyDir, _state: &StudyState, trial: &TrialState, now: Times
         "state": trial.state.name(),
         "params": trial.params,
         "value": trial.value,
+        "low": trial.interval().map(|i| i.low),
+        "high": trial.interval().map(|i| i.high),
         "best_epoch": trial.best_epoch,
         "epochs": trial.epochs,
         "budget": trial.budget,
@@ -119,6 +121,9 @@ pub fn trial(dir: &StudyDir, _state: &StudyState, trial: &TrialState, now: Times
             "kind": f.kind.code(), "message": f.message, "help": f.kind.help(),
         })),
         "origin": trial.origin,
+        "repeats": trial.repeats,
+        "at_rung": trial.at_rung,
+        "given_up": trial.given_up,
         "attempt": trial.attempt,
     })
 }
@@ -165,12 +170,13 @@ pub fn direction_name(direction: Direction) -> &'static str {
     }
 }
 
-/// `baseline`, `sampler`, `enqueued`.
+/// `baseline`, `sampler`, `enqueued`, `repeat`.
 pub fn origin_name(origin: PointOrigin) -> &'static str {
     match origin {
         PointOrigin::Baseline => "baseline",
         PointOrigin::Sampler => "sampler",
         PointOrigin::Enqueued => "enqueued",
+        PointOrigin::Repeat => "repeat",
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::base::ids::TrialId;
 use crate::base::process::ProcessRef;
 use crate::base::time::{Timestamp, seconds_between};
-use crate::journal::event::{Direction, JobEvent, Line, Outcome, Params, PointOrigin, StudyEvent, TrialEnd};
+use crate::journal::event::{Direction, JobEvent, Line, Objective, Outcome, Params, PointOrigin, StudyEvent, TrialEnd};
 use crate::journal::spool;
 
 use super::rank;
@@ -32,6 +32,12 @@ pub struct StudyMeta {
     pub max_epochs: u32,
     /// Parameters that the command line fixed.
     pub fixed: Params,
+    /// Name of the scheduler.
+    pub scheduler: String,
+    /// The epochs at which it compares trials, ascending; empty when every trial trains in full.
+    pub rungs: Vec<u32>,
+    /// What is weighed against each other, the ranking metric first; empty when that is the only one.
+    pub objectives: Vec<Objective>,
     /// When.
     pub created: Timestamp,
 }
@@ -179,6 +185,9 @@ impl StudyState {
                 max_trials,
                 max_epochs,
                 fixed,
+                scheduler,
+                rungs,
+                objectives,
             } => {
                 self.meta = Some(StudyMeta {
                     name: name.clone(),
@@ -190,6 +199,9 @@ impl StudyState {
                     max_trials: *max_trials,
                     max_epochs: *max_epochs,
                     fixed: fixed.clone(),
+                    scheduler: scheduler.clone(),
+                    rungs: rungs.clone(),
+                    objectives: objectives.clone(),
                     created: ts,
                 });
             }
@@ -214,13 +226,15 @@ impl StudyState {
                     controller.stopped = Some((ts, reason.clone()));
                 }
             }
-            StudyEvent::TrialSuggested { trial, params, origin, budget } => {
+            StudyEvent::TrialSuggested { trial, params, origin, budget, repeats, expected_gain } => {
                 if *origin == PointOrigin::Enqueued {
                     self.enqueued.pop_front();
                 }
-                self.trials
-                    .entry(*trial)
-                    .or_insert_with(|| TrialState::new(*trial, params.clone(), *origin, *budget, ts));
+                self.trials.entry(*trial).or_insert_with(|| TrialState {
+                    repeats: *repeats,
+                    expected_gain: *expected_gain,
+                    ..TrialState::new(*trial, params.clone(), *origin, *budget, ts)
+                });
             }
             StudyEvent::StudyPaused => self.paused = true,
             StudyEvent::StudyResumed => self.paused = false,
@@ -246,7 +260,9 @@ impl StudyState {
             StudyEvent::JobLaunched { trial, .. }
             | StudyEvent::JobEnded { trial, .. }
             | StudyEvent::TrialEnded { trial, .. }
-            | StudyEvent::TrialPaused { trial }
+            | StudyEvent::TrialPaused { trial, .. }
+            | StudyEvent::TrialExtended { trial, .. }
+            | StudyEvent::TrialGivenUp { trial, .. }
             | StudyEvent::TrialQueued { trial, .. }
             | StudyEvent::CheckpointDeleted { trial, .. } => {
                 if let Some(trial) = self.trials.get_mut(trial) {
@@ -401,10 +417,18 @@ fn apply_to_trial(trial: &mut TrialState, event: &StudyEvent, ts: Timestamp) {
             trial.launched = None;
             trial.intent = None;
         }
-        StudyEvent::TrialPaused { .. } => {
+        StudyEvent::TrialPaused { at_rung, .. } => {
             trial.state = TrialStatus::Paused;
-            trial.intent = None;
+            trial.at_rung = *at_rung;
+            // A wish that came too late for this job holds for the next one.
+            trial.intent = trial.intent.filter(|_| *at_rung);
         }
+        StudyEvent::TrialExtended { budget, .. } => {
+            trial.state = TrialStatus::Queued;
+            trial.budget = *budget;
+            trial.at_rung = false;
+        }
+        StudyEvent::TrialGivenUp { why, .. } => trial.given_up = Some(why.clone()),
         StudyEvent::TrialQueued { .. } => {
             if let Some(Outcome::Failed { .. }) = &trial.ended {
                 // A user's retry of a failed trial starts counting anew.

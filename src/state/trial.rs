@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::TrialId;
 use crate::base::process::ProcessRef;
 use crate::base::time::{Timestamp, seconds_between};
-use crate::journal::event::{Direction, JobEvent, Line, Metrics, Outcome, Params, PointOrigin, Slot, TrialEnd};
+use crate::journal::event::{
+    Direction, Interval, JobEvent, Line, Metrics, Outcome, Params, PointOrigin, Slot, TrialEnd,
+};
 use crate::journal::failure::Failure;
 use crate::journal::heartbeat::Heartbeat;
 
@@ -139,8 +141,16 @@ pub struct TrialState {
     pub params: Params,
     /// Where the point came from.
     pub origin: PointOrigin,
-    /// Epochs allotted.
+    /// The trial whose point this one trains again with another seed.
+    pub repeats: Option<TrialId>,
+    /// By how much the sampler expected it to improve on the best value.
+    pub expected_gain: Option<f64>,
+    /// Epochs allotted so far.
     pub budget: u32,
+    /// Whether it has trained them, stands at a rung and waits to be extended.
+    pub at_rung: bool,
+    /// Why the scheduler gave it up while it ran.
+    pub given_up: Option<String>,
     /// Best value of the study's metric after at least one epoch; `None` for failed trials.
     pub value: Option<f64>,
     /// The epoch of that value.
@@ -149,6 +159,8 @@ pub struct TrialState {
     pub epochs: u32,
     /// Validation metrics by epoch, ascending; epoch 0 is the model before its first step.
     pub curve: Vec<(u32, Metrics)>,
+    /// Confidence intervals of the study's metric by epoch.
+    pub intervals: BTreeMap<u32, Interval>,
     /// Training statistics by epoch, ascending.
     pub losses: Vec<EpochStats>,
     /// Checkpoints on disk, by folder relative to the trial.
@@ -198,11 +210,16 @@ impl TrialState {
             state: TrialStatus::Queued,
             params,
             origin,
+            repeats: None,
+            expected_gain: None,
             budget,
+            at_rung: false,
+            given_up: None,
             value: None,
             best_epoch: None,
             epochs: 0,
             curve: Vec::new(),
+            intervals: BTreeMap::new(),
             losses: Vec::new(),
             checkpoints: BTreeMap::new(),
             checkpoint: None,
@@ -268,6 +285,11 @@ impl TrialState {
         self.series(metric).first().filter(|(epoch, _)| *epoch == 0).map(|(_, value)| *value)
     }
 
+    /// The confidence interval of the value, where it is known.
+    pub fn interval(&self) -> Option<Interval> {
+        self.value.and(self.best_epoch).and_then(|epoch| self.intervals.get(&epoch)).copied()
+    }
+
     /// All metrics at the best epoch.
     pub fn best_metrics(&self) -> Option<&Metrics> {
         let best = self.best_epoch?;
@@ -319,10 +341,15 @@ impl TrialState {
                     self.state = TrialStatus::Running;
                 }
             }
-            JobEvent::Validated { epoch, metrics, .. } => match self.curve.binary_search_by_key(epoch, |(e, _)| *e) {
-                Ok(i) => self.curve[i].1 = metrics.clone(),
-                Err(i) => self.curve.insert(i, (*epoch, metrics.clone())),
-            },
+            JobEvent::Validated { epoch, metrics, intervals, .. } => {
+                match self.curve.binary_search_by_key(epoch, |(e, _)| *e) {
+                    Ok(i) => self.curve[i].1 = metrics.clone(),
+                    Err(i) => self.curve.insert(i, (*epoch, metrics.clone())),
+                }
+                if let Some(interval) = intervals.get(metric) {
+                    self.intervals.insert(*epoch, *interval);
+                }
+            }
             JobEvent::EpochEnded { epoch, step, loss, vision_lr, text_lr, images_per_s, seconds } => {
                 let stats = EpochStats {
                     epoch: *epoch,
@@ -365,6 +392,7 @@ impl TrialState {
     fn rewind(&mut self, epoch: Option<u32>) {
         let kept = epoch.unwrap_or(0);
         self.curve.retain(|(e, _)| *e <= kept && epoch.is_some());
+        self.intervals.retain(|e, _| *e <= kept && epoch.is_some());
         self.losses.retain(|s| s.epoch <= kept);
         self.epochs = self.losses.last().map_or(kept, |s| s.epoch);
         self.checkpoints.retain(|_, c| c.epoch <= kept && epoch.is_some());

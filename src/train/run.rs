@@ -167,7 +167,8 @@ impl<'a> Run<'a> {
     fn validate(&mut self) -> Result<bool, Failure> {
         let start = Instant::now();
         let truth = self.spec.dataset.val.ground_truth;
-        let metrics: Metrics = self.val.measure(&self.model, self.settings.val_batch, truth)?.metrics("val");
+        let measured = self.val.measure(&self.model, self.settings.val_batch, truth)?;
+        let (metrics, intervals): (Metrics, _) = (measured.metrics("val"), measured.intervals("val"));
         let (epoch, step) = (self.meta.epoch, self.meta.step);
         let value = metrics.get(&self.job.metric).copied().flatten();
         let shown = value.map_or("not finite".to_owned(), |v| format!("{v:.4}"));
@@ -178,7 +179,7 @@ impl<'a> Run<'a> {
             return Err(Failure::new(FailureKind::SpecInvalid, message));
         }
         let seconds = start.elapsed().as_secs_f64();
-        self.record(JobEvent::Validated { epoch, step, metrics, seconds })?;
+        self.record(JobEvent::Validated { epoch, step, metrics, intervals, seconds })?;
         let Some(value) = value.filter(|_| epoch > 0) else { return Ok(false) };
         let better = self.meta.best.is_none_or(|b| self.job.direction.is_better(value, b.value));
         if better {

@@ -68,10 +68,13 @@ pub fn run(
     } else {
         Truth::Paired
     };
-    let metrics = retrieval::evaluate(&images, &texts, &truth)?.metrics("val");
+    let measured = retrieval::evaluate(&images, &texts, &truth)?;
+    let (metrics, intervals) = (measured.metrics("val"), measured.intervals("val"));
     let seconds = start.elapsed().as_secs_f64();
     let plain: Map<String, Value> =
         metrics.iter().map(|(k, v)| (k.trim_start_matches("val/").to_owned(), json!(v))).collect();
+    let ends: Map<String, Value> =
+        intervals.iter().map(|(k, v)| (k.trim_start_matches("val/").to_owned(), json!(v))).collect();
     let results = json!({
         "version": 1,
         "model": path,
@@ -81,8 +84,9 @@ pub fn run(
         "num_texts": pairs.len(),
         "seconds": seconds,
         "metrics": plain,
+        "intervals": ends,
     });
-    artifact::append(events, JobEvent::Validated { epoch: 0, step: 0, metrics, seconds })?;
+    artifact::append(events, JobEvent::Validated { epoch: 0, step: 0, metrics, intervals, seconds })?;
     let file = dir.path().join("results.json");
     files::atomic_write(&file, format!("{results:#}\n").as_bytes())?;
     artifact::announce(events, "results", &file)?;

@@ -117,3 +117,28 @@ fn retrieval_many_blocks_equal_one_block() {
     assert!((found.mean_rank - rank.mean(Kind::Double).double_value(&[])).abs() < 1e-6);
     assert!((found.map - rank.reciprocal().mean(Kind::Double).double_value(&[])).abs() < 1e-9);
 }
+
+#[test]
+fn retrieval_intervals_surround_the_means_and_one_query_has_none() {
+    tch::manual_seed(5);
+    let noise = |seed: i64| {
+        tch::manual_seed(seed);
+        Tensor::randn([300, 8], (Kind::Float, tch::Device::Cpu))
+    };
+    let images = noise(1);
+    let texts = &images + 0.9 * noise(2);
+    let found = evaluate(&images, &texts, &Truth::Paired).unwrap();
+    let (metrics, intervals) = (found.metrics("val"), found.intervals("val"));
+    // Means over queries have one; medians and the share of pairs in order have none, and nor do hit rates of pairs.
+    let names: Vec<&str> = intervals.keys().map(String::as_str).filter(|k| k.starts_with("val/t2i")).collect();
+    assert_eq!(names, ["val/t2i_MeanR", "val/t2i_R@1", "val/t2i_R@10", "val/t2i_R@5", "val/t2i_mAP"]);
+    for (name, interval) in &intervals {
+        let value = metrics[name].unwrap();
+        assert!(interval.low < value && value < interval.high, "{name}: {interval:?} {value}");
+    }
+    let width = intervals["val/t2i_mAP"].high - intervals["val/t2i_mAP"].low;
+    assert!((0.02..0.2).contains(&width), "{width}");
+    assert_eq!(intervals, evaluate(&images, &texts, &Truth::Paired).unwrap().intervals("val"));
+    let one = evaluate(&images.narrow(0, 0, 1), &texts.narrow(0, 0, 1), &Truth::Paired).unwrap();
+    assert!(one.intervals("val").is_empty() && one.metrics("val")["val/t2i_mAP"] == Some(1.0));
+}

@@ -342,6 +342,8 @@ fn study_folder() -> (tempfile::TempDir, StudyDir) {
         params: params(lr),
         origin: PointOrigin::Sampler,
         budget: 3,
+        repeats: None,
+        expected_gain: None,
     };
     let launched = |id, index| StudyEvent::JobLaunched { trial: TrialId(id), attempt: 1, process, slot: slot(index) };
     for (seconds, event) in [
@@ -357,6 +359,9 @@ fn study_folder() -> (tempfile::TempDir, StudyDir) {
                 max_trials: 4,
                 max_epochs: 3,
                 fixed: Default::default(),
+                scheduler: "none".to_owned(),
+                rungs: Vec::new(),
+                objectives: Vec::new(),
             },
         ),
         (1, StudyEvent::ControllerStarted { process, host: host.clone(), version: "0.1.0".to_owned() }),
@@ -404,7 +409,12 @@ fn study_folder() -> (tempfile::TempDir, StudyDir) {
             }
             let metrics = [("val/t2i_mAP".to_owned(), *value)].into();
             let step = u64::from(epoch) * 8;
-            events.append(at(seconds + 1), JobEvent::Validated { epoch, step, metrics, seconds: 1.0 }).unwrap();
+            events
+                .append(
+                    at(seconds + 1),
+                    JobEvent::Validated { epoch, step, metrics, intervals: Default::default(), seconds: 1.0 },
+                )
+                .unwrap();
         }
         std::fs::write(job.console(), format!("trial {id}\n10%\r\u{1b}[31m100%\u{1b}[0m\n")).unwrap();
     }

@@ -17,7 +17,7 @@ impl Controller<'_> {
         match command {
             Command::StopJob { trial, why } => self.workers.stop(trial, &why),
             Command::QueueTrial { trial, why } => self.append(StudyEvent::TrialQueued { trial, why })?,
-            Command::PauseTrial { trial } => self.append(StudyEvent::TrialPaused { trial })?,
+            Command::PauseTrial { trial } => self.append(StudyEvent::TrialPaused { trial, at_rung: false })?,
             Command::EndTrial { trial, end, failure } => {
                 self.read_trial(trial)?;
                 let Some(t) = self.state.trials.get(&trial) else { return Ok(None) };
@@ -34,7 +34,14 @@ impl Controller<'_> {
                     (self.config.points.suggest(&self.state, trial), PointOrigin::Sampler)
                 };
                 let budget = self.config.max_epochs;
-                self.append(StudyEvent::TrialSuggested { trial, params, origin, budget })?;
+                self.append(StudyEvent::TrialSuggested {
+                    trial,
+                    params,
+                    origin,
+                    budget,
+                    repeats: None,
+                    expected_gain: None,
+                })?;
             }
             Command::Launch { trial, attempt, slot } => self.launch(trial, attempt, slot)?,
             Command::Promote { trial } => self.promote(trial)?,

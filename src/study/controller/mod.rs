@@ -195,7 +195,9 @@ fn trial_of(event: &StudyEvent) -> Option<TrialId> {
         | StudyEvent::JobLaunched { trial, .. }
         | StudyEvent::JobEnded { trial, .. }
         | StudyEvent::TrialEnded { trial, .. }
-        | StudyEvent::TrialPaused { trial }
+        | StudyEvent::TrialPaused { trial, .. }
+        | StudyEvent::TrialExtended { trial, .. }
+        | StudyEvent::TrialGivenUp { trial, .. }
         | StudyEvent::TrialQueued { trial, .. }
         | StudyEvent::CheckpointDeleted { trial, .. }
         | StudyEvent::Promotion { trial, .. } => Some(*trial),

@@ -91,6 +91,9 @@ impl<'a> Controller<'a> {
                 max_trials: config.max_trials,
                 max_epochs: config.max_epochs,
                 fixed: config.fixed.clone(),
+                scheduler: "none".to_owned(),
+                rungs: Vec::new(),
+                objectives: Vec::new(),
             })?;
         }
         self.append(StudyEvent::ControllerStarted {

@@ -26,6 +26,9 @@ impl World {
             max_trials,
             max_epochs: 1,
             fixed: Params::new(),
+            scheduler: "none".to_owned(),
+            rungs: Vec::new(),
+            objectives: Vec::new(),
         });
         let process = ProcessRef { pid: 1, start_ticks: 1 };
         world.apply(StudyEvent::ControllerStarted { process, host: String::new(), version: String::new() });
@@ -46,12 +49,14 @@ impl World {
                 self.apply(event);
             }
             Command::QueueTrial { trial, why } => self.apply(StudyEvent::TrialQueued { trial, why }),
-            Command::PauseTrial { trial } => self.apply(StudyEvent::TrialPaused { trial }),
+            Command::PauseTrial { trial } => self.apply(StudyEvent::TrialPaused { trial, at_rung: false }),
             Command::Suggest { trial } => self.apply(StudyEvent::TrialSuggested {
                 trial,
                 params: Params::new(),
                 origin: PointOrigin::Sampler,
                 budget: 1,
+                repeats: None,
+                expected_gain: None,
             }),
             Command::Launch { trial, attempt, slot } => {
                 let process = ProcessRef { pid: 2, start_ticks: 2 };
@@ -74,7 +79,8 @@ impl World {
             1 => failed(FailureKind::NonFiniteLoss),
             _ => {
                 let metrics = Metrics::from([("m".to_owned(), Some(f64::from(fate)))]);
-                let event = JobEvent::Validated { epoch: 1, step: 1, metrics, seconds: 0.0 };
+                let event =
+                    JobEvent::Validated { epoch: 1, step: 1, metrics, intervals: Default::default(), seconds: 0.0 };
                 self.state.apply_job(trial, &Line { v: 1, seq: 0, ts: self.now, event });
                 Outcome::Completed
             }

@@ -98,7 +98,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
             images_per_s: 1.0,
             seconds: 0.0,
         });
-        say(JobEvent::Validated { epoch, step, metrics, seconds: 0.0 });
+        say(JobEvent::Validated { epoch, step, metrics, intervals: Default::default(), seconds: 0.0 });
         weights.push_str(&format!(";{epoch}"));
         let folder = dir.checkpoint(epoch);
         save(&folder, &weights, epoch);
