@@ -13,7 +13,7 @@ const TREES: usize = 64;
 
 /// One dimension of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Axis {
+pub(super) enum Axis {
     /// Numbers in `[0, 1]`.
     Range,
     /// The numbers of so many unordered choices, at most [`MOST_CHOICES`].
@@ -21,11 +21,11 @@ pub enum Axis {
 }
 
 /// The most choices of a dimension; further ones fall together with the last.
-pub const MOST_CHOICES: usize = 64;
+pub(super) const MOST_CHOICES: usize = 64;
 
 /// A part of one dimension.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Side {
+pub(super) enum Side {
     /// An interval.
     Range(f64, f64),
     /// A set of choices, one a bit.
@@ -34,7 +34,7 @@ pub enum Side {
 
 impl Side {
     /// All of a dimension.
-    pub fn whole(axis: Axis) -> Self {
+    pub(super) fn whole(axis: Axis) -> Self {
         match axis {
             Axis::Range => Self::Range(0.0, 1.0),
             Axis::Choice(count) if count >= MOST_CHOICES => Self::Choice(u64::MAX),
@@ -43,7 +43,7 @@ impl Side {
     }
 
     /// Length of an interval, number of choices of a set.
-    pub fn size(self) -> f64 {
+    pub(super) fn size(self) -> f64 {
         match self {
             Self::Range(low, high) => (high - low).max(0.0),
             Self::Choice(set) => f64::from(set.count_ones()),
@@ -51,7 +51,7 @@ impl Side {
     }
 
     /// What two parts of the same dimension share.
-    pub fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Range(a, b), Self::Range(c, d)) => Self::Range(a.max(c), b.min(d)),
             (Self::Choice(a), Self::Choice(b)) => Self::Choice(a & b),
@@ -74,19 +74,19 @@ fn bit(choice: f64) -> u64 {
 
 /// A leaf: a box and the mean of the values in it.
 #[derive(Clone, Debug)]
-pub struct Leaf {
+pub(super) struct Leaf {
     /// Its part of every dimension.
-    pub sides: Vec<Side>,
+    pub(super) sides: Vec<Side>,
     /// The mean.
-    pub value: f64,
+    pub(super) value: f64,
 }
 
 /// The leaves of one tree. Their boxes fill the space without overlap.
-pub type Tree = Vec<Leaf>;
+pub(super) type Tree = Vec<Leaf>;
 
 /// A forest over `rows` (one number a dimension, `None` where it has no effect) and their values. A coordinate without
 /// effect may lie anywhere: every tree sees it somewhere else.
-pub fn grow(axes: &[Axis], rows: &[Vec<Option<f64>>], values: &[f64]) -> Vec<Tree> {
+pub(super) fn grow(axes: &[Axis], rows: &[Vec<Option<f64>>], values: &[f64]) -> Vec<Tree> {
     (0..TREES)
         .map(|tree| {
             let mut stream = seed::stream(0, &format!("importance/tree/{tree}"));
