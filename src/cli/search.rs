@@ -2,7 +2,7 @@
 //!
 //! With a `state_dir` every answer is in a journal before it is given, so a killed session continues where it was.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -46,12 +46,15 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let chosen = Algorithm::by_name(&args.sampler, &args.scheduler, &plan)?;
     chosen.note.iter().for_each(|note| output::note(note));
     let mut durable: Option<Durable> = None;
-    for line in std::io::stdin().lock().lines() {
+    let mut input = std::io::stdin().lock();
+    loop {
+        let line = read_line(&mut input);
         let line = line.map_err(|e| Problems::one(ExitCode::Unexpected, Problem::new(format!("stdin: {e}"))))?;
-        if line.trim().is_empty() {
+        let Some(line) = line else { break };
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let request = serde_json::from_str::<Request>(&line).map_err(|e| format!("not a request: {e}"));
+        let request = serde_json::from_slice::<Request>(&line).map_err(|e| format!("not a request: {e}"));
         let bye = matches!(request, Ok(Request::Bye));
         let reply = request.and_then(|request| answer(&mut durable, args, request));
         output::data(&reply.unwrap_or_else(|why| json!({ "error": why })).to_string());
@@ -61,6 +64,20 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     }
     Ok(ExitCode::Ok)
 }
+
+/// The next line, as bytes: what is not UTF-8 is no request, but no reason to end either. `None` at the end of the input.
+fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let read = input.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
+    if read as u64 == LONGEST {
+        // What is left of it is passed over; the part that was read is no JSON, which the reply says.
+        input.skip_until(b'\n')?;
+    }
+    Ok((read > 0).then_some(line))
+}
+
+/// Bytes of a line at most.
+const LONGEST: u64 = 1 << 24;
 
 fn answer(durable: &mut Option<Durable>, args: &Args, request: Request) -> Result<Value, String> {
     match (durable.as_mut(), request) {

@@ -11,7 +11,7 @@ use crate::base::files::with_path;
 use crate::base::units::{number, plural};
 use crate::journal::job::Action;
 use crate::search::space::domain::text;
-use crate::search::space::{Domain, Fixed, Parameter, Space, show_condition};
+use crate::search::space::{Domain, Fixed, Link, Parameter, Space, show_condition};
 use crate::spec::{self, Resolved};
 
 /// Arguments of the command.
@@ -36,7 +36,7 @@ pub struct Args {
 /// # Errors
 /// Every problem that keeps it from doing its work.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
-    let resolved = spec::load(Action::Train, Some(&args.spec), &args.overrides)?;
+    let resolved = load_spec(&args.spec, &args.overrides)?;
     let (space, fixed) = of_spec(&resolved)?;
     if args.json {
         output::json(&json!({
@@ -59,14 +59,41 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     Ok(ExitCode::Ok)
 }
 
-/// The space that a study of this spec searches: the one it names, checked against the schema, without the parameters
-/// that the command line gives.
+/// The train spec with overrides, of which `automl.space.KEY=LINE` is short for one more entry of `automl.space`.
+///
+/// # Errors
+/// Everything wrong with the spec.
+pub fn load_spec(path: &Path, overrides: &[String]) -> Result<Resolved, Problems> {
+    const PREFIX: &str = "automl.space.";
+    let (lines, mut rest): (Vec<String>, Vec<String>) = overrides.iter().cloned().partition(|o| o.starts_with(PREFIX));
+    let resolved = spec::load(Action::Train, Some(path), &rest)?;
+    if lines.is_empty() {
+        return Ok(resolved);
+    }
+    let mut all = resolved.spec.automl.space.clone();
+    all.extend(lines.iter().map(|line| line[PREFIX.len()..].to_owned()));
+    rest.retain(|o| !o.starts_with("automl.space="));
+    // A list of texts in JSON is YAML as well.
+    rest.push(format!("automl.space={}", json!(all)));
+    spec::load(Action::Train, Some(path), &rest)
+}
+
+/// The space that a study of this spec searches: the one it names, with its changes, checked against the schema, without
+/// the parameters that the command line gives.
 ///
 /// # Errors
 /// Everything wrong with the space, and an override that leaves nothing of it.
 pub fn of_spec(resolved: &Resolved) -> Result<(Space, Fixed), Problems> {
     let setting = resolved.get("automl.search_space").map_or_else(|| "default".to_owned(), text);
     let mut space = load(&setting)?;
+    for line in &resolved.spec.automl.space {
+        let Some((key, text)) = line.split_once('=') else {
+            let problem = Problem::new(format!("automl.space: `{line}` has no `=`"));
+            let help = "write KEY=log(1e-7,1e-4), or KEY=off";
+            return Err(Problems::one(ExitCode::Usage, problem.help(help)));
+        };
+        space = space.with_line(key.trim(), text)?;
+    }
     let keys: Vec<String> = space.params().iter().map(|p| p.key.clone()).collect();
     let given = keys.iter().filter(|key| resolved.is_from_command_line(key));
     let given: Vec<(&str, &Value)> = given.filter_map(|key| Some((key.as_str(), resolved.get(key)?))).collect();
@@ -79,13 +106,18 @@ pub fn of_spec(resolved: &Resolved) -> Result<(Space, Fixed), Problems> {
     Ok((space, fixed))
 }
 
-/// The bundled space of this name, or the space file at this path.
+/// The bundled space of this name, the space that the train schema marks (`schema`), or that of the file at this path: a
+/// space file, or a schema in JSON.
 ///
 /// # Errors
-/// When there is neither, and everything wrong with the file.
+/// When there is none of these, and everything wrong with the file.
 pub fn load(setting: &str) -> Result<Space, Problems> {
+    if setting == "schema" {
+        return Space::from_schema(&spec::json_schema::json_schema(Action::Train).to_string(), setting);
+    }
     let path = Path::new(setting);
-    let looks_like_a_path = setting.contains('/') || path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    let ends = |list: &[&str]| path.extension().is_some_and(|e| list.iter().any(|l| e == *l));
+    let looks_like_a_path = setting.contains('/') || ends(&["yaml", "yml", "json"]);
     if !looks_like_a_path && !path.is_file() {
         return Space::bundled(setting);
     }
@@ -93,7 +125,7 @@ pub fn load(setting: &str) -> Result<Space, Problems> {
         let help = "automl.search_space is the name of a bundled space or the path of a space file";
         Problems::one(ExitCode::NotFound, Problem::new(e.to_string()).help(help))
     })?;
-    Space::parse_yaml(&text, setting)
+    if ends(&["json"]) { Space::from_schema(&text, setting) } else { Space::parse_yaml(&text, setting) }
 }
 
 /// One line for each parameter that the command line took out of the search.
@@ -137,6 +169,11 @@ fn row(parameter: &Parameter) -> [String; 5] {
         }
         Domain::Bool => ("false, true".to_owned(), "bool".to_owned()),
         Domain::Constant(value) => (text(value), "constant".to_owned()),
+    };
+    let values = match &parameter.link {
+        None => values,
+        Some(Link::Factor(of)) => format!("{of} × {values}"),
+        Some(Link::Share(of)) => format!("{values} / {of}"),
     };
     let good = parameter.good.as_ref().map_or_else(String::new, |v| v.as_f64().map_or_else(|| text(v), number));
     let when = parameter.when.iter().map(show_condition).collect::<Vec<_>>().join(" and ");

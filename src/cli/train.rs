@@ -1,6 +1,6 @@
 //! `cliptune train`: a study, or one plain training.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::watcher::Watcher;
@@ -14,8 +14,7 @@ use crate::journal::job::{Action, Job};
 use crate::journal::layout::{JobDir, StudyDir};
 use crate::search::algorithm::{self, Algorithm};
 use crate::search::scheduler;
-use crate::search::space::Space;
-use crate::spec::{self, Resolved, sections};
+use crate::spec::{Resolved, sections};
 use crate::state::StudyState;
 use crate::study::core::Plan;
 use crate::study::launch::WorkerCommand;
@@ -59,7 +58,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
         overrides.push(format!("results_dir={}", dir.display()));
     }
-    let resolved = spec::load(Action::Train, Some(&args.spec), &overrides)?;
+    let resolved = super::space::load_spec(&args.spec, &overrides)?;
     match (args.automl.as_str(), resolved.spec.automl_policy) {
         ("off", _) => plain(args, &resolved, "--automl off"),
         ("auto" | "on", sections::AutomlPolicy::Off) => plain(args, &resolved, "automl_policy is off"),
@@ -227,39 +226,12 @@ fn slots(automl: &sections::AutomlSection) -> Vec<Slot> {
     gpu::plan(&wanted, inventory.gpus(), gpu::slots::physical_cores())
 }
 
-/// The space of a spec: bundled, or a file beside the spec or in the current folder.
-fn space_of(name: &str) -> Result<Space, Problems> {
-    let path = Path::new(name);
-    if !path.is_file() {
-        return Space::bundled(name);
-    }
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Problems::one(ExitCode::NotFound, Problem::new(format!("{name}: {e}"))))?;
-    Space::parse_yaml(&text, name)
-}
-
 /// A study from its spec, and what people should be told about it.
 pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfig, Vec<String>), Problems> {
     let automl = &resolved.spec.automl;
     let mut said = Vec::new();
-    let mut space = space_of(&automl.search_space)?;
-    let given: Vec<(String, serde_json::Value)> = space
-        .params()
-        .iter()
-        .filter(|p| resolved.is_from_command_line(&p.key))
-        .filter_map(|p| Some((p.key.clone(), resolved.get(&p.key)?.clone())))
-        .collect();
-    let fixed = space.fix_all(given.iter().map(|(k, v)| (k.as_str(), v)))?;
-    for (key, value) in &fixed.fixed {
-        said.push(format!("{key} is fixed at {value} by the command line and not searched"));
-    }
-    for key in &fixed.dropped {
-        said.push(format!("{key} has no effect then and is not searched"));
-    }
-    space.check_against(|params| {
-        let values: Vec<_> = params.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        resolved.with(&values).map(drop).map_err(|problems| problems.list.into_iter().map(|p| p.what).collect())
-    })?;
+    let (space, fixed) = super::space::of_spec(resolved)?;
+    said.extend(super::space::remarks(&fixed));
     let max_trials = u32::try_from(automl.max_trials).unwrap_or(u32::MAX);
     let epochs = u32::try_from(automl.max_epochs.unwrap_or(resolved.spec.train.num_epochs)).unwrap_or(u32::MAX);
     let workers = u32::try_from(automl.max_concurrent).unwrap_or(u32::MAX).max(1);

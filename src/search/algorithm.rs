@@ -47,13 +47,17 @@ const fn alias(name: &'static str, sampler: &'static str, scheduler: &'static st
 }
 
 /// TAO's algorithms, then names from elsewhere.
-pub const ALIASES: [Alias; 6] = [
-    alias("bayesian", "gp", "auto", "TAO's Gaussian process with expected improvement, one trial at a time"),
-    alias("bfbo", "gp", "auto", "TAO's Gaussian process with an upper confidence bound"),
-    alias("hyperband", "random", "hyperband", "TAO's Hyperband: random draws in brackets"),
-    alias("asha", "random", "asha", "TAO's ASHA: random draws under asynchronous halving"),
-    alias("hyperband_es", "random", "curve", "TAO's Hyperband that stops by extrapolated curves"),
+pub const ALIASES: [Alias; 10] = [
+    alias("bayesian", "gp", "auto", "TAO's Gaussian process, expected improvement"),
+    alias("bfbo", "gp", "auto", "TAO's Gaussian process, confidence bound"),
+    alias("hyperband", "random", "hyperband", "TAO's random draws in brackets"),
+    alias("bohb", "bohb", "hyperband", "TAO's density estimates in brackets"),
+    alias("asha", "random", "asha", "TAO's random draws under halving"),
+    alias("dehb", "dehb", "hyperband", "TAO's differential evolution in brackets"),
+    alias("pbt", "pbt", "none", "TAO's population-based training"),
+    alias("hyperband_es", "random", "curve", "TAO's Hyperband with extrapolated curves"),
     alias("qmc", "sobol", "auto", "quasi-random search"),
+    alias("de", "dehb", "none", "differential evolution"),
 ];
 
 /// Full trials a worker up to which stopping early pays: with more, every promising point can be trained in full anyway.

@@ -256,9 +256,11 @@ pub const FIELDS: &[Field] = &[
     Field::new("automl.name", Kind::Str, "null")
         .help("Name of the study for people; null takes the name of the results folder."),
     Field::new("automl.algorithm", Kind::Str, "\"gp\"").popular()
-        .help("The sampler: gp (Gaussian process), sobol or random; TAO's names are understood where there is a match."),
+        .help("The sampler: gp, tpe, bohb, dehb, pbt, sobol, random, grid or list; TAO's names are understood (`cliptune search --help` lists all)."),
     Field::new("automl.search_space", Kind::Str, "\"default\"").popular()
-        .help("A bundled search space (default, lora, from_scratch, tao) or the path of a YAML file."),
+        .help("A bundled search space (default, lora, from_scratch, tao), `schema` (the fields the schema marks), or the path of a YAML file or of a JSON schema."),
+    Field::new("automl.space", Kind::List(Item::Str), "[]")
+        .help("Changes of the search space, each KEY=log(1e-7,1e-4) or KEY=off; on the command line automl.space.KEY=log(1e-7,1e-4)."),
     Field::new("automl.max_trials", Kind::Int, "20").min(1.0).max(100000.0).popular()
         .help("Trials to run, the baseline included."),
     Field::new("automl.max_concurrent", Kind::Int, "0").min(0.0)

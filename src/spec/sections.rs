@@ -319,10 +319,12 @@ pub struct RegularizationSection {
 pub struct AutomlSection {
     /// Name of the study for people; null takes the name of the results folder.
     pub name: Option<String>,
-    /// The sampler: gp (Gaussian process), sobol or random; TAO's names are understood where there is a match.
+    /// The sampler; TAO's names are understood.
     pub algorithm: String,
-    /// A bundled search space (default, lora, from_scratch, tao) or the path of a YAML file.
+    /// A bundled search space, `schema`, or the path of a YAML file or of a JSON schema.
     pub search_space: String,
+    /// Changes of the search space, each `KEY=log(1e-7,1e-4)` or `KEY=off`.
+    pub space: Vec<String>,
     /// Trials to run, the baseline included.
     pub max_trials: u64,
     /// Trials at the same time; 0 means one for every slot.

@@ -17,6 +17,7 @@ mod onnx;
 #[cfg(feature = "torch")]
 mod retrieval;
 mod search;
+mod space;
 mod spec;
 mod study;
 mod tidy;

@@ -4,6 +4,8 @@
 //! Invariant: [`Session::plan`] changes nothing. What it wants remembered is a [`Record`]; the caller makes it durable and
 //! only then gives it to [`Session::apply`]. The state is a fold over the records, so a restart is exact.
 
+#[cfg(test)]
+mod testing;
 mod wire;
 
 use serde::{Deserialize, Serialize};
@@ -109,7 +111,8 @@ impl Session {
         if !wrong.is_empty() {
             return Err(wrong.join("; "));
         }
-        let space = Space::new("space", params.into_iter().flatten().collect(), Vec::new(), Vec::new())
+        let params = params.into_iter().flatten().collect();
+        let space = Space::new("space", params, Vec::new(), init.initial.clone())
             .map_err(|flaws| flaws.into_iter().map(|f| f.what).collect::<Vec<_>>().join("; "))?;
         let max_epochs = init.max_epochs();
         let plan = Plan {
@@ -231,7 +234,7 @@ impl Session {
             let waits = self.open().next().is_some();
             return (None, if waits { json!({"wait": true}) } else { json!({"done": true}) });
         }
-        let has_defaults = self.space.params().iter().all(|p| p.default.is_some());
+        let has_defaults = self.space.params().iter().all(|p| p.default.is_some()) && self.space.initial().is_empty();
         let params =
             if id == 0 && has_defaults { self.space.default_point() } else { self.algorithm.sampler.suggest(&suggest) };
         let to = self.algorithm.scheduler.allot(self.init.max_epochs(), TrialId(id));
@@ -293,150 +296,5 @@ impl Session {
 
     fn at(&mut self, id: u32) -> Option<(&mut Observation, &mut Trial)> {
         self.history.get_mut(id as usize).zip(self.trials.get_mut(id as usize))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn init() -> Init {
-        serde_json::from_value(json!({
-            "protocol": 1, "direction": "minimize", "seed": 7, "n_trials": 20,
-            "fidelity": {"name": "epoch", "min": 1, "max": 27},
-            "space": [
-                {"name": "loss", "type": "cat", "choices": ["a", "b"], "default": "a"},
-                {"name": "lr", "type": "float", "low": 1e-6, "high": 1e-2, "log": true, "default": 1e-4},
-                {"name": "k", "type": "int", "low": 1, "high": 9, "default": 3, "when": {"param": "loss", "in": ["b"]}},
-            ],
-        }))
-        .unwrap()
-    }
-
-    fn play(session: &mut Session, steps: u32, records: &mut Vec<Record>) {
-        for i in 0..steps {
-            let (record, reply) = session.plan(&Request::Ask).unwrap();
-            assert_eq!(reply["to"], 27);
-            records.extend(record.clone());
-            session.apply(record.unwrap());
-            let id = reply["id"].as_u64().unwrap() as u32;
-            let lr = reply["params"]["lr"].as_f64().unwrap();
-            let failed = i % 5 == 4;
-            let told = Request::Tell {
-                id,
-                status: if failed { Status::Failed } else { Status::Complete },
-                value: (!failed).then(|| (lr.ln() - 1e-3_f64.ln()).abs()),
-                epoch: Some(27),
-                reason: failed.then(|| "oom".to_owned()),
-            };
-            let (record, _) = session.plan(&told).unwrap();
-            records.extend(record.clone());
-            session.apply(record.unwrap());
-            assert_eq!(session.plan(&told).unwrap().0, None, "a second tell is remembered");
-        }
-    }
-
-    #[test]
-    fn session_replayed_records_lead_to_the_same_suggestions() {
-        let mut records = Vec::new();
-        let mut first = Session::new("gp", "none", init()).unwrap();
-        records.push(first.created());
-        play(&mut first, 9, &mut records);
-        let mut again = Session::new("gp", "none", init()).unwrap();
-        assert!(again.continues(&records[0]));
-        for record in records {
-            // Through JSON, as the journal does.
-            let text = serde_json::to_string(&record).unwrap();
-            again.apply(serde_json::from_str(&text).unwrap());
-        }
-        assert_eq!(again.hello(), first.hello());
-        assert_eq!(again.plan(&Request::Ask).unwrap().1, first.plan(&Request::Ask).unwrap().1);
-    }
-
-    /// Trains up to four trials at a time, an epoch each in turn, and counts how far each came.
-    fn race(session: &mut Session, steps: u32) -> std::collections::BTreeMap<u32, u32> {
-        let mut running: Vec<(u32, u32, u32, f64)> = Vec::new();
-        let mut reached = std::collections::BTreeMap::new();
-        for step in 0..steps as usize {
-            if running.len() < 4 {
-                let (record, reply) = session.plan(&Request::Ask).unwrap();
-                let number = |key: &str| reply[key].as_u64().unwrap() as u32;
-                let (id, from) = (number("id"), number("from"));
-                assert_eq!(from, reached.get(&id).copied().unwrap_or(0));
-                running.push((id, from, number("to"), (reply["params"]["lr"].as_f64().unwrap().ln() + 6.0).abs()));
-                session.apply(record.unwrap());
-                continue;
-            }
-            let (id, epoch, to, far) = &mut running[step % 4];
-            *epoch += 1;
-            let value = *far + 3.0 / f64::from(*epoch);
-            let (id, epoch, to) = (*id, *epoch, *to);
-            reached.insert(id, epoch);
-            let (record, reply) = session.plan(&Request::Report { id, epoch, value: Some(value) }).unwrap();
-            session.apply(record.unwrap());
-            assert_eq!(
-                session.plan(&Request::Report { id, epoch, value: Some(value) }).unwrap(),
-                (None, reply.clone())
-            );
-            let status = match () {
-                () if reply["decision"] == "stop" => Status::Pruned,
-                () if epoch == 27 => Status::Complete,
-                () if epoch == to => Status::Paused,
-                () => continue,
-            };
-            running.remove(step % 4);
-            let tell = Request::Tell { id, status, value: Some(value), epoch: Some(epoch), reason: None };
-            let (record, _) = session.plan(&tell).unwrap();
-            session.apply(record.unwrap());
-        }
-        reached
-    }
-
-    #[test]
-    fn session_trials_come_as_far_as_the_scheduler_lets_them() {
-        for scheduler in ["asha", "successive_halving", "hyperband", "median", "curve"] {
-            let mut session = Session::new("random", scheduler, init()).unwrap();
-            let reached = race(&mut session, 600);
-            let full = reached.values().filter(|e| **e == 27).count();
-            assert!(full >= 1 && reached.len() > 2 * full, "{scheduler}: {reached:?}");
-        }
-        let mut session = Session::new("random", "none", init()).unwrap();
-        let reached = race(&mut session, 27 * 8 + 8);
-        assert!(reached.values().filter(|e| **e < 27).count() <= 4, "only those that still run are short: {reached:?}");
-    }
-
-    #[test]
-    fn session_trial_that_is_set_aside_early_is_handed_out_again() {
-        let mut session = Session::new("random", "none", init()).unwrap();
-        let (record, first) = session.plan(&Request::Ask).unwrap();
-        session.apply(record.unwrap());
-        let tell = Request::Tell { id: 0, status: Status::Paused, value: Some(1.0), epoch: Some(4), reason: None };
-        session.apply(session.plan(&tell).unwrap().0.unwrap());
-        assert_eq!((&session.hello()["known"], &session.hello()["pending"]), (&json!(1), &json!([])));
-        let (record, again) = session.plan(&Request::Ask).unwrap();
-        assert_eq!(again, json!({"id": 0, "params": first["params"], "from": 4, "to": 27}));
-        session.apply(record.unwrap());
-        assert_eq!(session.hello()["pending"], json!([0]));
-    }
-
-    #[test]
-    fn session_first_trial_is_the_default() {
-        let session = Session::new("random", "none", init()).unwrap();
-        assert_eq!(session.plan(&Request::Ask).unwrap().1["params"], json!({"loss": "a", "lr": 1e-4}));
-    }
-
-    #[test]
-    fn session_refuses_what_it_cannot_do() {
-        let session = Session::new("gp", "none", init()).unwrap();
-        assert!(session.plan(&Request::Report { id: 3, epoch: 1, value: Some(0.0) }).unwrap_err().contains("trial 3"));
-        let newer = Init { protocol: 2, ..init() };
-        assert!(Session::new("gp", "none", newer).unwrap_err().contains("protocol 2"));
-        let mut broken = serde_json::to_value(init()).unwrap();
-        broken["space"][1]["low"] = Value::Null;
-        broken["space"][2]["type"] = json!("tree");
-        let broken = serde_json::from_value(broken).unwrap();
-        let message = Session::new("gp", "none", broken).unwrap_err();
-        assert!(message.contains("lr") && message.contains("tree"), "{message}");
-        assert!(!session.continues(&Session::new("gp", "none", Init { seed: 8, ..init() }).unwrap().created()));
     }
 }

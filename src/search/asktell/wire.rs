@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::direction::Direction;
+use crate::journal::event::Params;
 use crate::search::space::{Condition, Domain, Parameter};
 
 /// Version of the protocol.
@@ -71,6 +72,9 @@ pub struct Init {
     pub seed: u64,
     /// The parameters, parents before children.
     pub space: Vec<WireParameter>,
+    /// Points to try first; without them, the first one is that of the defaults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub initial: Vec<Params>,
     /// About how many full trials the budget pays for.
     #[serde(default)]
     pub n_trials: Option<u32>,

@@ -3,9 +3,20 @@
 //! Invariant: [`Sampler::suggest`] depends on nothing but its argument, so a controller that was killed and started again
 //! suggests the same point again. Failed trials teach where the space is infeasible; they never enter as made-up values.
 
+mod bohb;
+mod dehb;
 pub mod gp;
+mod grid;
+mod list;
+mod parzen;
+mod pbt;
+mod prior;
 mod random;
+mod ranking;
 mod sobol;
+mod tpe;
+
+use std::collections::HashSet;
 
 use serde_json::Value;
 
@@ -16,9 +27,15 @@ use crate::journal::event::{Direction, Params};
 use crate::search::space::Space;
 
 pub use super::history::{Observation, ObservedState};
+pub use bohb::Bohb;
+pub use dehb::Dehb;
 pub use gp::Gp;
+pub use grid::Grid;
+pub use list::List;
+pub use pbt::Pbt;
 pub use random::Random;
 pub use sobol::Sobol;
+pub use tpe::Tpe;
 
 /// Everything a suggestion may depend on.
 #[derive(Clone, Copy, Debug)]
@@ -61,23 +78,38 @@ pub trait Sampler: std::fmt::Debug + Send + Sync {
 }
 
 /// Names and what they do, for tables of help.
-pub const TABLE: [(&str, &str); 3] = [
-    (
-        "gp",
-        "Gaussian process on the mixed space, expected improvement, failures and trials that run taken into account",
-    ),
-    ("random", "independent draws"),
+pub const TABLE: [(&str, &str); 9] = [
+    ("gp", "Gaussian process on mixed spaces; learns from failures and running trials too"),
+    ("tpe", "tree-structured Parzen estimator, multivariate; cheap with many trials"),
+    ("bohb", "densities of the highest rung with enough trials; a third of draws random"),
+    ("dehb", "differential evolution on the highest rung with a population"),
+    ("pbt", "a population whose worst copy the best; values are handed on, not weights"),
     ("sobol", "a scrambled Sobol sequence: like random, without clumps and gaps"),
+    ("random", "independent draws"),
+    ("grid", "every combination once, five places of a continuous range, shuffled"),
+    ("list", "the points under `initial` of the search space, and nothing else"),
 ];
 
 /// The sampler called `name`, for a study of about `planned` full trials.
 pub fn by_name(name: &str, planned: u32) -> Option<Box<dyn Sampler>> {
     Some(match name {
         "gp" => Box::new(Gp::planned(planned)),
-        "random" => Box::new(Random),
+        "tpe" => Box::new(Tpe::planned(planned)),
+        "bohb" => Box::new(Bohb),
+        "dehb" => Box::new(Dehb::planned(planned)),
+        "pbt" => Box::new(Pbt::planned(planned)),
         "sobol" => Box::new(Sobol),
+        "random" => Box::new(Random),
+        "grid" => Box::new(Grid),
+        "list" => Box::new(List),
         _ => return None,
     })
+}
+
+/// Trials before a model is asked: a fifth of those planned, but 5 to 10; 24 where trials stop early, because then a start
+/// costs an epoch or so.
+pub(crate) fn start(planned: u32, rungs: &[u32]) -> u32 {
+    if rungs.len() > 1 { 24 } else { (planned / 5).clamp(5, 10) }
 }
 
 /// Draw from the standard normal distribution (Box-Muller).
@@ -98,24 +130,28 @@ pub(crate) fn uniform_cube(space: &Space, stream: &mut Stream) -> Vec<f64> {
     (0..space.len()).map(|_| uniform(stream)).collect()
 }
 
-/// The enqueued point for this trial, when the space lists one: trial `k` gets the `k`-th.
+/// The first initial point of the space that no other trial has had.
 pub(crate) fn initial_point(ctx: &SuggestContext<'_>) -> Option<Params> {
-    let index = ctx.trial.0.checked_sub(1)? as usize;
-    ctx.space.initial().get(index).cloned()
+    let is_new = |point: &&Params| {
+        let point = key(ctx.space, point);
+        !ctx.history.iter().any(|o| o.trial != ctx.trial && key(ctx.space, &o.params) == point)
+    };
+    ctx.space.initial().iter().find(is_new).cloned()
 }
 
 /// `point`, or another one when a trial of the history already has it and the space still has others.
 pub(crate) fn unseen(ctx: &SuggestContext<'_>, point: Params, stream: &mut Stream) -> Params {
     /// Finite spaces up to this size are searched in full for a point that is left.
     const SMALL: u64 = 4096;
-    let seen = |p: &Params| ctx.history.iter().any(|o| o.trial != ctx.trial && equal(&o.params, p));
-    if !seen(&point) {
+    let seen: HashSet<String> =
+        ctx.history.iter().filter(|o| o.trial != ctx.trial).map(|o| key(ctx.space, &o.params)).collect();
+    if !seen.contains(&key(ctx.space, &point)) {
         return point;
     }
     let draws = ctx.space.cardinality(SMALL).map_or(64, |n| 8 * n);
     for _ in 0..draws {
         let other = ctx.space.params_of(&ctx.space.point_at(&uniform_cube(ctx.space, stream)));
-        if !seen(&other) {
+        if !seen.contains(&key(ctx.space, &other)) {
             return other;
         }
     }
@@ -123,7 +159,10 @@ pub(crate) fn unseen(ctx: &SuggestContext<'_>, point: Params, stream: &mut Strea
     point
 }
 
-fn equal(a: &Params, b: &Params) -> bool {
-    let same = |(x, y): (&Value, &Value)| crate::search::space::domain::same(x, y);
-    a.len() == b.len() && a.keys().eq(b.keys()) && a.values().zip(b.values()).all(same)
+/// A text that two settings share exactly when they are the same trial: values without an effect do not count, and `1` is
+/// `1.0`.
+pub(crate) fn key(space: &Space, params: &Params) -> String {
+    let active = space.active_part(params);
+    let value = |v: &Value| v.as_f64().map_or_else(|| v.to_string(), |number| number.to_string());
+    active.iter().map(|(k, v)| format!("{k}={};", value(v))).collect()
 }

@@ -17,10 +17,8 @@ impl Sampler for Sobol {
     }
 
     fn suggest(&self, ctx: &SuggestContext<'_>) -> Params {
-        let point = initial_point(ctx).unwrap_or_else(|| {
-            let index = ctx.trial.0.saturating_sub(1);
-            ctx.space.params_of(&ctx.space.point_at(&cube(ctx.space, ctx.seed, index)))
-        });
+        let point = initial_point(ctx)
+            .unwrap_or_else(|| ctx.space.params_of(&ctx.space.point_at(&cube(ctx.space, ctx.seed, ctx.trial.0))));
         unseen(ctx, point, &mut stream(ctx.seed, &format!("sampler/sobol/{}", ctx.trial.0)))
     }
 }

@@ -133,14 +133,11 @@ impl Default for Settings {
 /// Names and what they do, for tables of help.
 pub const TABLE: [(&str, &str); 6] = [
     ("none", "every trial trains in full"),
-    (
-        "asha",
-        "asynchronous successive halving: trials pause at rungs, the best third of each rung goes on, at any time",
-    ),
-    ("successive_halving", "the same in groups: a trial competes with those of its group only"),
-    ("hyperband", "groups that start at different rungs, from many short trials to a few full ones"),
-    ("median", "stops a trial that is worse than the median of the others at the same epoch"),
-    ("curve", "stops a trial that would need a steeper rise than any trial has shown to win"),
+    ("asha", "trials pause at rungs; the best third of each goes on, at any time"),
+    ("successive_halving", "asha in groups: a trial competes with those of its group only"),
+    ("hyperband", "groups that start at different rungs, many short trials to few full ones"),
+    ("median", "stops a trial below the median of the others at the same epoch"),
+    ("curve", "stops a trial that needs a steeper rise to win than any has shown"),
 ];
 
 /// The scheduler called `name`.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::domain::{same, text};
 use super::joint::{self, Joint};
-use super::{Domain, Forbidden, Parameter, Space, nearest};
+use super::{Domain, Forbidden, Link, Parameter, Space, nearest};
 use crate::base::diagnostic::Problem;
 
 /// Where a flaw is: the parser knows the line of each of these.
@@ -54,6 +54,11 @@ pub(super) fn check(params: &[Parameter], forbidden: &[Forbidden]) -> Vec<Flaw> 
             flaws.add(Place::Param(i, ""), format!("{} is declared twice", parameter.key), "keep one of the two");
         }
         domain(&mut flaws, i, parameter);
+        if !(0.0..=1.0).contains(&parameter.confidence) {
+            let what = format!("{}: confidence {} is not from 0 to 1", parameter.key, parameter.confidence);
+            flaws.add(Place::Param(i, "confidence"), what, "0 is a guess, 1 is certain");
+        }
+        link(&mut flaws, params, i);
         for (field, value) in [("default", &parameter.default), ("good", &parameter.good)] {
             if let Some(value) = value
                 && let Err(expected) = parameter.domain.accepts(value)
@@ -153,6 +158,64 @@ fn grid(flaws: &mut Flaws, i: usize, key: &str, step: f64, extent: f64, log: boo
     }
 }
 
+/// What a linked parameter depends on must be a number that comes before it; a total must be divisible by all its values.
+fn link(flaws: &mut Flaws, params: &[Parameter], i: usize) {
+    let (key, Some(link)) = (&params[i].key, &params[i].link) else { return };
+    let place = || Place::Param(i, "of");
+    let Some(at) = params.iter().position(|p| p.key == link.of()) else {
+        let near = nearest(link.of(), params.iter().map(|p| p.key.as_str()));
+        let help = near.map_or("name a parameter of the same space".to_owned(), |n| format!("did you mean {n}?"));
+        flaws.add(place(), format!("{key}: `of` names {}, which is not in the space", link.of()), help);
+        return;
+    };
+    let (other, parent) = (&params[at], link.of());
+    if at >= i {
+        flaws.add(place(), format!("{key}: `of` names {parent}, which comes later"), "move it above");
+        return;
+    }
+    if other.link.is_some() {
+        flaws.add(place(), format!("{key}: {parent} depends on another parameter itself"), "name that one");
+        return;
+    }
+    match link {
+        Link::Factor(_) => {
+            let positive = match &other.domain {
+                Domain::Float { low, .. } => *low > 0.0,
+                Domain::Int { low, .. } => *low > 0,
+                domain => {
+                    (0..domain.choices().unwrap_or(0)).all(|c| domain.choice(c).as_f64().is_some_and(|v| v > 0.0))
+                }
+            };
+            if !positive {
+                let what = format!("{key}: a ratio of {parent}, which is not always above 0");
+                flaws.add(place(), what, "let its range start above 0");
+            }
+        }
+        Link::Share(_) => {
+            let total = super::domain::whole(&params[i].domain.choice(0)).unwrap_or(0);
+            let values: Option<Vec<Value>> = match &other.domain {
+                Domain::Float { .. } | Domain::Bool => None,
+                domain => domain
+                    .cardinality()
+                    .filter(|n| *n <= 1024)
+                    .map(|n| (0..n).map(|c| domain.value_at((c as f64 + 0.5) / n as f64)).collect()),
+            };
+            let divides = |v: &Value| super::domain::whole(v).is_some_and(|v| v > 0 && total % v == 0);
+            match values.as_ref().map(|list| list.iter().find(|v| !divides(v))) {
+                Some(None) => {}
+                Some(Some(odd)) => {
+                    let what = format!("{key}: the total {total} cannot be divided by {parent} = {}", text(odd));
+                    flaws.add(place(), what, format!("let every value of {parent} divide it"));
+                }
+                None => {
+                    let what = format!("{key}: a share of {parent}, which is not one of a few whole numbers");
+                    flaws.add(place(), what, format!("make {parent} an ordinal or int"));
+                }
+            }
+        }
+    }
+}
+
 fn conditions(flaws: &mut Flaws, params: &[Parameter], i: usize) {
     let key = &params[i].key;
     let place = || Place::Param(i, "when");
@@ -168,7 +231,7 @@ fn conditions(flaws: &mut Flaws, params: &[Parameter], i: usize) {
         if at >= i {
             let what = format!("{key}: `when` names {parent_key}, which comes later");
             flaws.add(place(), what, "move the parent above its children");
-        } else if params[at].domain.choices().is_none() {
+        } else if params[at].domain.choices().is_none() || params[at].link.is_some() {
             let what = format!("{key}: `when` names {parent_key}, which has no choices");
             flaws.add(place(), what, "conditions work on categorical, ordinal, bool and constant parameters");
         } else {
@@ -210,7 +273,7 @@ fn terms(flaws: &mut Flaws, params: &[Parameter], i: usize, clause: &Forbidden) 
             flaws.add(place.clone(), format!("`forbid` names {key}, which is not in the space"), help);
             continue;
         };
-        if parameter.domain.choices().is_none() {
+        if parameter.domain.choices().is_none() || parameter.link.is_some() {
             let help = "combinations work on categorical, ordinal, bool and constant parameters";
             flaws.add(place.clone(), format!("`forbid` names {key}, which has no choices"), help);
         } else {

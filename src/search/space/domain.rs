@@ -223,7 +223,7 @@ pub(super) fn whole(value: &Value) -> Option<i64> {
 }
 
 /// Six significant digits: no experiment can tell more apart, and specs stay readable.
-fn tidy(value: f64) -> f64 {
+pub(super) fn tidy(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
 

@@ -63,7 +63,20 @@ impl Space {
                 dropped.push(parameter.key.clone());
             } else {
                 let when = parameter.when.iter().filter(|c| c.parent != key).cloned().collect();
-                params.push(Parameter { when, ..parameter.clone() });
+                let own = match &parameter.link {
+                    Some(link) if link.of() == key => link.resolved(parameter, value).ok_or_else(|| {
+                        self.leaves_nothing(key, value, &format!("{} has no value then", parameter.key))
+                    })?,
+                    // What it depends on is gone: the default of that one stands in, as where it has no effect.
+                    Some(link) if dropped.iter().any(|k| k == link.of()) => {
+                        let base = self.base(link, &Params::new());
+                        link.resolved(parameter, &base).ok_or_else(|| {
+                            self.leaves_nothing(key, value, &format!("{} has no value then", parameter.key))
+                        })?
+                    }
+                    _ => parameter.clone(),
+                };
+                params.push(Parameter { when, ..own });
             }
         }
         let mut forbidden = Vec::new();

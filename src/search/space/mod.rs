@@ -6,10 +6,13 @@
 pub mod bundled;
 mod check;
 pub mod domain;
+pub mod expression;
 mod fix;
 mod joint;
+mod link;
 mod parse;
 pub mod point;
+mod schema;
 mod write;
 
 use serde_json::Value;
@@ -21,6 +24,7 @@ use crate::journal::event::Params;
 pub use check::{Flaw, Place};
 pub use domain::Domain;
 pub use fix::Fixed;
+pub use link::Link;
 pub use point::{Coordinate, Point};
 
 use joint::Joint;
@@ -47,12 +51,25 @@ pub struct Parameter {
     pub default: Option<Value>,
     /// A value known to be good: the search looks around it first, but not only there.
     pub good: Option<Value>,
+    /// How sure that is, from 0 (a guess) to 1 (certain).
+    pub confidence: f64,
+    /// How its value depends on another one's; the domain, the default and the good value are then factors or a total.
+    pub link: Option<Link>,
 }
+
+/// The confidence of a good value that says nothing of it.
+pub const CONFIDENCE: f64 = 0.5;
 
 impl Parameter {
     /// An unconditional parameter.
     pub fn new(key: impl Into<String>, domain: Domain) -> Self {
-        Self { key: key.into(), domain, when: Vec::new(), default: None, good: None }
+        let (when, confidence) = (Vec::new(), CONFIDENCE);
+        Self { key: key.into(), domain, when, default: None, good: None, confidence, link: None }
+    }
+
+    /// Width of the distribution around the good value, in units of the range: 0.16 for a guess, hardly any for certainty.
+    pub fn spread(&self) -> f64 {
+        (0.16 * (1.0 - self.confidence)).max(0.01)
     }
 
     /// The value of the default point: the default, or what is known to be good, or the middle (the first choice).
@@ -161,7 +178,12 @@ impl Space {
             let active = parameter.when.iter().all(|c| holds(c, &seen));
             match (active, params.get(key)) {
                 (true, Some(value)) => {
-                    if let Err(expected) = parameter.domain.accepts(value) {
+                    let own = self.own_value(parameter, value, params);
+                    if let Err(expected) = parameter.domain.accepts(&own) {
+                        let expected = match &parameter.link {
+                            Some(link) => format!("{expected}, in relation to {}", link.of()),
+                            None => expected,
+                        };
                         list.push(
                             Problem::new(format!("{key}: {} is outside the search space", domain::text(value)))
                                 .help(expected),
@@ -232,8 +254,12 @@ impl Space {
             }
         }
         let point = self.point_towards(|p| Some(wanted.get(&p.key).cloned().unwrap_or_else(|| p.default_value())));
-        let params = self.params_of(&point);
-        params.get(key).is_some_and(|v| domain::same(v, value)).then_some(params)
+        let at = self.params.iter().position(|p| p.key == key)?;
+        let reached = match point.get(at).copied().flatten()? {
+            Coordinate::Unit(unit) => self.params[at].domain.value_at(unit),
+            Coordinate::Choice(choice) => self.params[at].domain.choice(choice),
+        };
+        domain::same(&reached, value).then(|| self.params_of(&point))
     }
 
     /// Number of points; `None` when a parameter is continuous or there are more than `limit`.

@@ -14,13 +14,14 @@ use serde_json::Value;
 
 use super::domain::{text, whole};
 
-use super::{Condition, Domain, Flaw, Forbidden, Parameter, Place, Space, nearest};
+use super::expression;
+use super::{CONFIDENCE, Condition, Domain, Flaw, Forbidden, Link, Parameter, Place, Space, nearest};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::yaml::{At, Entry, Kind, Node, Source};
 use crate::journal::event::Params;
 
-const KINDS: [&str; 6] = ["float", "int", "categorical", "ordinal", "bool", "constant"];
+const KINDS: [&str; 8] = ["float", "int", "categorical", "ordinal", "bool", "constant", "ratio", "share"];
 
 /// Where the pieces of a file stand.
 #[derive(Default)]
@@ -50,9 +51,9 @@ impl Space {
             match entry.key.as_str() {
                 "parameters" => {
                     for e in reader.map(&entry.value, "`parameters`") {
-                        let fields = reader.map(&e.value, "a parameter");
+                        let fields = reader.fields(e);
                         places.params.push((e.at, fields.iter().map(|f| (f.key.clone(), f.at)).collect()));
-                        if let Some(parameter) = reader.parameter(e, fields) {
+                        if let Some(parameter) = reader.parameter(e, &fields) {
                             params.push(parameter);
                         }
                     }
@@ -87,6 +88,56 @@ impl Space {
         }
         reader.problems.sort_by_key(|p| p.at.as_ref().map(|at| (at.line, at.column)));
         Err(Problems::new(ExitCode::Usage, reader.problems))
+    }
+}
+
+impl Space {
+    /// This space with the parameter `key` as `line` says (`log(1e-6, 1e-3)`, see [`expression::FORMS`]), or without it when
+    /// the line is `off`. A parameter that was there keeps its conditions, and its default and good values where they fit.
+    ///
+    /// # Errors
+    /// What is wrong with the line, or with the space then.
+    pub fn with_line(&self, key: &str, line: &str) -> Result<Self, Problems> {
+        let name = format!("automl.space.{key}");
+        let source = Source { name: &name, text: line };
+        let mut reader = Reader { source, problems: Vec::new() };
+        let node = source.read().map_err(|p| Problems::one(ExitCode::Usage, p))?;
+        let mut params = self.params.clone();
+        let at = params.iter().position(|p| p.key == key);
+        if expression::is_off(&node) {
+            params.retain(|p| p.key != key);
+        } else {
+            let entry = Entry { key: key.to_owned(), at: node.at, value: node };
+            let fields = reader.fields(&entry);
+            let parameter = reader.parameter(&entry, &fields);
+            let Some(mut parameter) = parameter.filter(|_| reader.problems.is_empty()) else {
+                return Err(Problems::new(ExitCode::Usage, reader.problems));
+            };
+            match at {
+                Some(at) => {
+                    let old = &params[at];
+                    let fits = |value: &Option<Value>| {
+                        value.clone().filter(|v| old.link == parameter.link && parameter.domain.accepts(v).is_ok())
+                    };
+                    parameter.when = old.when.clone();
+                    parameter.default = parameter.default.clone().or_else(|| fits(&old.default));
+                    if parameter.good.is_none() {
+                        parameter.good = fits(&old.good);
+                        parameter.confidence = old.confidence;
+                    }
+                    params[at] = parameter;
+                }
+                None => params.push(parameter),
+            }
+        }
+        // Initial points that no longer fit are left out: they were meant for other ranges.
+        let bare = Self::new(self.name.clone(), params.clone(), self.forbidden.clone(), Vec::new());
+        let bare = bare.map_err(|flaws| {
+            let with_name = |f: Flaw| Problem::new(format!("{name}: {}", f.what)).help(f.help);
+            Problems::new(ExitCode::Usage, flaws.into_iter().map(with_name).collect())
+        })?;
+        let initial = self.initial.iter().filter(|point| bare.validate(point).is_ok()).cloned().collect();
+        Ok(Self { initial, ..bare })
     }
 }
 
@@ -137,6 +188,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The fields of a parameter, which may be written in one line.
+    fn fields(&mut self, entry: &Entry) -> Vec<Entry> {
+        let Kind::Scalar(Value::String(line)) = &entry.value.kind else {
+            return self.map(&entry.value, "a parameter").to_vec();
+        };
+        expression::fields(line, entry.value.at).unwrap_or_else(|why| {
+            self.add(entry.value.at, format!("{}: {why}", entry.key), "for example log(1e-6, 1e-3)");
+            Vec::new()
+        })
+    }
+
     fn unknown(&mut self, entry: &Entry, known: &[&str]) {
         let near = nearest(&entry.key, known.iter().copied());
         let help = near.map_or_else(|| format!("known here: {}", known.join(", ")), |n| format!("did you mean {n}?"));
@@ -145,6 +207,10 @@ impl<'a> Reader<'a> {
 
     fn parameter(&mut self, entry: &Entry, fields: &[Entry]) -> Option<Parameter> {
         let before = self.problems.len();
+        if fields.is_empty() && matches!(entry.value.kind, Kind::Scalar(Value::String(_))) {
+            // The line was not understood, which has been said.
+            return None;
+        }
         let field = |name: &str| fields.iter().find(|f| f.key == name);
         let kind = match field("type") {
             Some(f) => text(&f.value.to_json()),
@@ -154,7 +220,10 @@ impl<'a> Reader<'a> {
             }
         };
         let own: &[&str] = match kind.as_str() {
-            "float" | "int" => &["low", "high", "log", "step"],
+            "float" => &["low", "high", "log", "step"],
+            "int" => &["low", "high", "log", "step", "power"],
+            "ratio" => &["of", "low", "high", "log"],
+            "share" => &["of", "total"],
             "categorical" | "ordinal" => &["choices"],
             "bool" => &[],
             "constant" => &["value"],
@@ -166,7 +235,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
-        let common = ["type", "default", "good", "when"];
+        let common = ["type", "default", "good", "confidence", "when"];
         for f in fields.iter().filter(|f| !own.contains(&f.key.as_str()) && !common.contains(&f.key.as_str())) {
             let known: Vec<&str> = own.iter().chain(&common).copied().collect();
             self.unknown(f, &known);
@@ -175,9 +244,24 @@ impl<'a> Reader<'a> {
         let when = field("when").map_or(&[][..], |f| self.map(&f.value, "`when`"));
         let condition = |e: &Entry| Condition { parent: e.key.clone(), values: values(&e.value) };
         let value = |name: &str| field(name).map(|f| f.value.to_json()).filter(|v| !v.is_null());
+        let confidence = match field("confidence") {
+            None => CONFIDENCE,
+            Some(f) => self.number(entry, Some(f), "confidence")?,
+        };
+        let link = match (kind.as_str(), field("of").map(|f| text(&f.value.to_json()))) {
+            ("ratio", Some(of)) => Some(Link::Factor(of)),
+            ("share", Some(of)) => Some(Link::Share(of)),
+            ("ratio" | "share", None) => {
+                self.add(entry.at, format!("{} has no `of`", entry.key), "name the parameter that it depends on");
+                return None;
+            }
+            _ => None,
+        };
         let parameter = Parameter {
             key: entry.key.clone(),
             domain,
+            confidence,
+            link,
             when: when.iter().map(condition).collect(),
             default: value("default"),
             good: value("good"),
@@ -193,6 +277,26 @@ impl<'a> Reader<'a> {
                 let high = self.number(entry, field("high"), "high");
                 let step = field("step").map(|f| self.number(entry, Some(f), "step"));
                 Domain::Float { low: low?, high: high?, log: self.flag(field("log")), step: step.flatten() }
+            }
+            "ratio" => {
+                let low = self.number(entry, field("low"), "low");
+                let high = self.number(entry, field("high"), "high");
+                // Factors are ratios: by ratio, unless said otherwise.
+                let log = field("log").is_none() || self.flag(field("log"));
+                Domain::Float { low: low?, high: high?, log, step: None }
+            }
+            "share" => Domain::Constant(self.whole(entry, field("total"), "total")?.into()),
+            "int" if field("power").is_some() => {
+                let low = self.whole(entry, field("low"), "low");
+                let high = self.whole(entry, field("high"), "high");
+                let power = self.whole(entry, field("power"), "power");
+                let (low, high, power) = (low?, high?, power?);
+                if power < 2 || low < 1 || field("log").or(field("step")).is_some() {
+                    let help = "power is at least 2, low at least 1, and neither log nor step stands beside it";
+                    self.add(entry.at, format!("{}: no powers of {power} from {low}", entry.key), help);
+                    return None;
+                }
+                Domain::Ordinal(powers(low, high, power).into_iter().map(Value::from).collect())
             }
             "int" => {
                 let low = self.whole(entry, field("low"), "low");
@@ -252,6 +356,12 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// The powers of `base` from `low` to `high`.
+pub(super) fn powers(low: i64, high: i64, base: i64) -> Vec<i64> {
+    let all = std::iter::successors(Some(1_i64), |p| p.checked_mul(base)).take_while(|p| *p <= high);
+    all.filter(|p| *p >= low).collect()
 }
 
 /// One value, or a list of them.

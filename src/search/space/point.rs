@@ -23,6 +23,7 @@ pub const UNKNOWN: usize = usize::MAX;
 pub type Point = Vec<Option<Coordinate>>;
 
 /// Builds a point parameter by parameter.
+#[derive(Clone)]
 struct Walk<'a> {
     space: &'a Space,
     point: Point,
@@ -98,8 +99,7 @@ impl Space {
             let unit = cube.get(index).copied().unwrap_or(0.5);
             let coordinate = walk.is_active(parameter).then(|| match parameter.domain.choices() {
                 Some(count) => Coordinate::Choice(pick(unit, count, walk.widths(index, count).as_deref())),
-                None if parameter.domain.cardinality().is_none() => Coordinate::Unit(unit.clamp(0.0, 1.0)),
-                None => Coordinate::Unit(parameter.domain.unit_of(&parameter.domain.value_at(unit)).unwrap_or(0.5)),
+                None => snapped(parameter, unit),
             });
             walk.push(index, coordinate);
         }
@@ -130,12 +130,20 @@ impl Space {
 
     /// The values of a point.
     pub fn params_of(&self, point: &Point) -> Params {
-        let value = |(p, c): (&Parameter, &Option<Coordinate>)| match (*c)? {
-            Coordinate::Unit(unit) => Some((p.key.clone(), p.domain.value_at(unit))),
-            Coordinate::Choice(UNKNOWN) => None,
-            Coordinate::Choice(choice) => Some((p.key.clone(), p.domain.choice(choice))),
-        };
-        self.params.iter().zip(point).filter_map(value).collect()
+        let mut params = Params::new();
+        for (parameter, coordinate) in self.params.iter().zip(point) {
+            let own = match coordinate {
+                None | Some(Coordinate::Choice(UNKNOWN)) => continue,
+                Some(Coordinate::Unit(unit)) => parameter.domain.value_at(*unit),
+                Some(Coordinate::Choice(choice)) => parameter.domain.choice(*choice),
+            };
+            let value = match &parameter.link {
+                Some(link) => link.value(&own, &self.base(link, &params)),
+                None => own,
+            };
+            params.insert(parameter.key.clone(), value);
+        }
+        params
     }
 
     /// The point of `params`, which need not be valid: numbers outside move to the nearest end, values that are not among
@@ -144,30 +152,107 @@ impl Space {
         let mut walk = Walk::new(self);
         for (index, parameter) in self.params.iter().enumerate() {
             let active = walk.is_active(parameter);
-            let coordinate = params.get(&parameter.key).filter(|_| active).map(|value| coordinate(parameter, value));
+            let value = params.get(&parameter.key).filter(|_| active);
+            let coordinate = value.map(|value| coordinate(parameter, &self.own_value(parameter, value, params)));
             walk.push(index, coordinate);
         }
         walk.point
     }
 
-    /// The valid point whose values are `wanted` wherever the space allows them.
+    /// The valid point whose values are `wanted` wherever the space allows them, and the first allowed choice elsewhere.
     pub(super) fn point_towards(&self, wanted: impl Fn(&Parameter) -> Option<Value>) -> Point {
+        let wish: Point = self.params.iter().map(|p| wanted(p).map(|v| coordinate(p, &v))).collect();
+        self.nearest(&wish, |count| if count == 0 { 0.5 } else { 0.0 })
+    }
+
+    /// The valid point that has the coordinates `wish` wherever the space allows them. `filler` gives a place in `[0, 1]` for
+    /// a parameter without a wish, or with one that is not allowed; it is told the number of choices, 0 for a range.
+    pub fn nearest(&self, wish: &[Option<Coordinate>], mut filler: impl FnMut(usize) -> f64) -> Point {
         let mut walk = Walk::new(self);
         for (index, parameter) in self.params.iter().enumerate() {
             let coordinate = walk.is_active(parameter).then(|| {
-                let wish = wanted(parameter).map(|v| coordinate(parameter, &v));
-                let Some(count) = parameter.domain.choices() else { return wish.unwrap_or(Coordinate::Unit(0.5)) };
+                let wish = wish.get(index).copied().flatten();
+                let Some(count) = parameter.domain.choices() else {
+                    let unit = match wish {
+                        Some(Coordinate::Unit(unit)) => unit.clamp(0.0, 1.0),
+                        _ => filler(0),
+                    };
+                    return snapped(parameter, unit);
+                };
                 let widths = walk.widths(index, count);
                 let allowed = |c: usize| c < count && widths.as_ref().is_none_or(|w| w[c] > 0.0);
                 match wish {
                     Some(Coordinate::Choice(c)) if allowed(c) => Coordinate::Choice(c),
-                    _ => Coordinate::Choice((0..count).find(|&c| allowed(c)).unwrap_or(0)),
+                    _ => Coordinate::Choice(pick(filler(count), count, widths.as_deref())),
                 }
             });
             walk.push(index, coordinate);
         }
         walk.point
     }
+
+    /// Every point, at `levels` places of each continuous range (its ends included); `None` when there are more than
+    /// `limit`.
+    pub fn grid(&self, levels: usize, limit: usize) -> Option<Vec<Point>> {
+        let mut walks = vec![Walk::new(self)];
+        for (index, parameter) in self.params.iter().enumerate() {
+            let mut longer = Vec::new();
+            for mut walk in walks {
+                if !walk.is_active(parameter) {
+                    walk.push(index, None);
+                    longer.push(walk);
+                    continue;
+                }
+                let places = places(parameter, levels, limit)?;
+                let widths = parameter.domain.choices().and_then(|count| walk.widths(index, count));
+                for place in places {
+                    if matches!((place, &widths), (Coordinate::Choice(c), Some(w)) if w[c] <= 0.0) {
+                        continue;
+                    }
+                    let mut next = walk.clone();
+                    next.push(index, Some(place));
+                    longer.push(next);
+                }
+                if longer.len() > limit {
+                    return None;
+                }
+            }
+            walks = longer;
+        }
+        Some(walks.into_iter().map(|walk| walk.point).collect())
+    }
+
+    /// The part of `params` that has an effect: the searched keys whose conditions hold.
+    pub fn active_part(&self, params: &Params) -> Params {
+        let active = |(p, c): (&Parameter, &Option<Coordinate>)| {
+            c.and_then(|_| Some((p.key.clone(), params.get(&p.key)?.clone())))
+        };
+        self.params.iter().zip(&self.point_of(params)).filter_map(active).collect()
+    }
+}
+
+/// A place along a range, moved to the grid where the range is one.
+fn snapped(parameter: &Parameter, unit: f64) -> Coordinate {
+    let domain = &parameter.domain;
+    Coordinate::Unit(match domain.cardinality() {
+        None => unit.clamp(0.0, 1.0),
+        Some(_) => domain.unit_of(&domain.value_at(unit)).unwrap_or(0.5),
+    })
+}
+
+/// The places of one parameter on a grid; `None` when it alone has more than `limit`.
+fn places(parameter: &Parameter, levels: usize, limit: usize) -> Option<Vec<Coordinate>> {
+    if let Some(count) = parameter.domain.choices() {
+        return Some((0..count).map(Coordinate::Choice).collect());
+    }
+    let count = match parameter.domain.cardinality() {
+        Some(count) => usize::try_from(count).ok().filter(|count| *count <= limit)?,
+        None => levels.max(2),
+    };
+    let even = |i: usize| if count == 1 { 0.5 } else { i as f64 / (count - 1) as f64 };
+    let mut places: Vec<Coordinate> = (0..count).map(|i| snapped(parameter, even(i))).collect();
+    places.dedup();
+    Some(places)
 }
 
 fn coordinate(parameter: &Parameter, value: &Value) -> Coordinate {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Domain, Parameter, Space};
+use super::{CONFIDENCE, Domain, Link, Parameter, Space};
 
 impl Space {
     /// The space as YAML.
@@ -38,14 +38,22 @@ fn one_or_list(values: &[Value]) -> Value {
 
 fn parameter(p: &Parameter) -> Value {
     let mut map = Map::new();
-    map.insert("type".to_owned(), p.domain.kind().into());
+    let kind = match &p.link {
+        None => p.domain.kind(),
+        Some(Link::Factor(_)) => "ratio",
+        Some(Link::Share(_)) => "share",
+    };
+    map.insert("type".to_owned(), kind.into());
     let mut add = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    if let Some(link) = &p.link {
+        add("of", link.of().into());
+    }
     match &p.domain {
         Domain::Float { low, high, log, step } => {
             add("low", json!(low));
             add("high", json!(high));
-            if *log {
-                add("log", true.into());
+            if *log || p.link.is_some() {
+                add("log", (*log).into());
             }
             if let Some(step) = step {
                 add("step", json!(step));
@@ -66,7 +74,7 @@ fn parameter(p: &Parameter) -> Value {
         }
         Domain::Bool => {}
         Domain::Constant(value) => {
-            add("value", value.clone());
+            add(if p.link.is_some() { "total" } else { "value" }, value.clone());
         }
     }
     if let Some(default) = &p.default {
@@ -74,6 +82,9 @@ fn parameter(p: &Parameter) -> Value {
     }
     if let Some(good) = &p.good {
         add("good", good.clone());
+    }
+    if p.confidence != CONFIDENCE {
+        add("confidence", json!(p.confidence));
     }
     if !p.when.is_empty() {
         add("when", Value::Object(p.when.iter().map(|c| (c.parent.clone(), one_or_list(&c.values))).collect()));
