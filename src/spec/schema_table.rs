@@ -1,7 +1,8 @@
 //! THE table: every field of every action, once. Validation, templates, the JSON schema and the documentation read it.
 //!
 //! TAO's fields keep their names, defaults and ranges; `automl.*`, `automl_policy`, `*.ground_truth`, `train.threads`,
-//! `train.optim.logit_lr` and `train.optim.warmup_ratio` are cliptune's own.
+//! `train.optim.{logit_lr,warmup_ratio,layer_decay}`, `train.{ema_decay,accumulate_grad_batches,micro_batch_size}` and
+//! `model.locked_*` are cliptune's own.
 
 use super::schema::{Field, Item, Kind};
 
@@ -25,6 +26,10 @@ pub const FIELDS: &[Field] = &[
         .help("Keep the image tower as it is."),
     Field::new("model.freeze_text_encoder", Kind::Bool, "false").automl(true)
         .help("Keep the text tower as it is."),
+    Field::new("model.locked_vision_blocks", Kind::Int, "0").min(0.0)
+        .help("Blocks of the image tower, counted from the input, that stay as they are, with what is below them; 0 locks nothing."),
+    Field::new("model.locked_text_blocks", Kind::Int, "0").min(0.0)
+        .help("Blocks of the text tower, counted from the input, that stay as they are, with what is below them; 0 locks nothing."),
     Field::new("model.image_size", Kind::Int, "256")
         .help("Side of training images in pixels, as the model takes them; not the side of an exported graph."),
     Field::new("model.init_logit_scale", Kind::Float, "null")
@@ -157,7 +162,7 @@ pub const FIELDS: &[Field] = &[
         .help("Put the metric's name into theirs."),
     Field::new("train.optim", Kind::Section, "null").automl(false)
         .help("Optimiser and learning rates."),
-    Field::new("train.optim.optimizer_type", Kind::Choice(&["adamw", "lamb"]), "\"adamw\"")
+    Field::new("train.optim.optimizer_type", Kind::Choice(&["adamw", "lamb", "lion"]), "\"adamw\"")
         .help("Update rule."),
     Field::new("train.optim.vision_lr", Kind::Float, "0.0001").min(0.0).automl(true)
         .help("Highest learning rate of the image tower; fine-tuning wants 1e-6 to 1e-4, training from scratch about 1e-3."),
@@ -166,9 +171,9 @@ pub const FIELDS: &[Field] = &[
     Field::new("train.optim.weight_decay", Kind::Float, "0.0001").min(0.0).automl(true)
         .help("Decay of weight matrices; biases and norms have none."),
     Field::new("train.optim.betas", Kind::List(Item::Float), "[0.9, 0.95]").automl(false)
-        .help("AdamW's two momentum coefficients."),
+        .help("Momentum coefficients of the optimiser."),
     Field::new("train.optim.eps", Kind::Float, "1e-06").min(0.0)
-        .help("AdamW's constant in the denominator."),
+        .help("Constant in the denominator of AdamW and LAMB."),
     Field::new("train.optim.warmup_steps", Kind::Int, "100").min(0.0)
         .help("Steps over which the rates rise to their highest."),
     Field::new("train.optim.scheduler", Kind::Choice(&["cosine", "constant", "linear"]), "\"cosine\"")
@@ -177,6 +182,14 @@ pub const FIELDS: &[Field] = &[
         .help("Peak learning rate of logit scale and bias; null means that of the text tower."),
     Field::new("train.optim.warmup_ratio", Kind::Float, "null").min(0.0).max(1.0).automl(true)
         .help("Warm-up as a share of all steps; wins over warmup_steps when set."),
+    Field::new("train.optim.layer_decay", Kind::Float, "null").min(0.0).max(1.0)
+        .help("Rate of a layer as a share of that of the layer above, from the head down; null trains all at one rate."),
+    Field::new("train.ema_decay", Kind::Float, "null").min(0.0).max(1.0)
+        .help("Decay a step of an average of the weights, which is then what is measured and kept; null keeps none."),
+    Field::new("train.accumulate_grad_batches", Kind::Int, "1").min(1.0)
+        .help("Batches whose gradients are averaged in one step; pairs are contrasted within their batch only."),
+    Field::new("train.micro_batch_size", Kind::Int, "null").min(1.0)
+        .help("Pairs whose activations are held at a time; gradients stay those of the whole batch. null holds the batch."),
     Field::new("train.loss_type", Kind::Choice(&["siglip", "clip"]), "\"siglip\"").automl(true)
         .help("Contrastive loss: sigmoid over pairs (siglip) or softmax over the batch (clip)."),
     Field::new("train.siglip_loss_dist_impl", Kind::Choice(&["bidir", "shift", "reduce", "gather", "local"]), "\"gather\"")

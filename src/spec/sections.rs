@@ -56,6 +56,10 @@ pub struct ModelSection {
     pub freeze_vision_encoder: bool,
     /// Keep the text tower as it is.
     pub freeze_text_encoder: bool,
+    /// Blocks of the image tower, counted from the input, that stay as they are, with what is below them; 0 locks nothing.
+    pub locked_vision_blocks: u32,
+    /// Blocks of the text tower, counted from the input, that stay as they are, with what is below them; 0 locks nothing.
+    pub locked_text_blocks: u32,
     /// Side of training images in pixels, as the model takes them; not the side of an exported graph.
     pub image_size: i64,
     /// Log of the similarity multiplier at the start; null keeps that of the model.
@@ -177,6 +181,12 @@ pub struct TrainSection {
     pub checkpointer: CheckpointerSection,
     /// Optimiser and learning rates.
     pub optim: OptimSection,
+    /// Decay a step of an average of the weights, which is then what is measured and kept; null keeps none.
+    pub ema_decay: Option<f64>,
+    /// Batches whose gradients are averaged in one step; pairs are contrasted within their batch only.
+    pub accumulate_grad_batches: u64,
+    /// Pairs whose activations are held at a time; gradients stay those of the whole batch. null holds the batch.
+    pub micro_batch_size: Option<u64>,
     /// Contrastive loss: sigmoid over pairs (siglip) or softmax over the batch (clip).
     pub loss_type: LossType,
     /// How the sigmoid loss exchanges negatives between GPUs; without effect on one.
@@ -251,9 +261,9 @@ pub struct OptimSection {
     pub text_lr: f64,
     /// Decay of weight matrices; biases and norms have none.
     pub weight_decay: f64,
-    /// AdamW's two momentum coefficients.
+    /// Momentum coefficients of the optimiser.
     pub betas: Vec<f64>,
-    /// AdamW's constant in the denominator.
+    /// Constant in the denominator of AdamW and LAMB.
     pub eps: f64,
     /// Steps over which the rates rise to their highest.
     pub warmup_steps: u64,
@@ -263,6 +273,8 @@ pub struct OptimSection {
     pub logit_lr: Option<f64>,
     /// Warm-up as a share of all steps; wins over warmup_steps when set.
     pub warmup_ratio: Option<f64>,
+    /// Rate of a layer as a share of that of the layer above, from the head down; null trains all at one rate.
+    pub layer_decay: Option<f64>,
 }
 
 /// `peft`.
@@ -576,6 +588,8 @@ pub enum OptimizerType {
     Adamw,
     /// LAMB.
     Lamb,
+    /// Lion.
+    Lion,
 }
 
 /// How many graphs an export writes.

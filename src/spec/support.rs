@@ -2,7 +2,7 @@
 //! implements one deletes its row.
 
 use super::check::{Finding, finding};
-use super::sections::{DataSource, DatasetType, OptimizerType, Spec};
+use super::sections::{DataSource, DatasetType, Spec};
 use crate::base::action::Action;
 
 struct Row {
@@ -24,11 +24,6 @@ const TRAIN: &[Row] = &[
         why: "sharded training needs several GPUs for a trial",
     },
     Row {
-        key: "train.optim.optimizer_type",
-        refused: |s| s.train.optim.optimizer_type == OptimizerType::Lamb,
-        why: "the optimiser is AdamW",
-    },
-    Row {
         key: "train.grad_checkpointing",
         refused: |s| s.train.grad_checkpointing,
         why: "activations are kept; lower the batch size instead",
@@ -37,11 +32,6 @@ const TRAIN: &[Row] = &[
         key: "train.siglip_loss_mask_mode",
         refused: |s| s.train.siglip_loss_mask_mode != "none",
         why: "attribute metadata is not read",
-    },
-    Row {
-        key: "train.triplet_loss_weight",
-        refused: |s| s.train.triplet_loss_weight > 0.0,
-        why: "there is no triplet term",
     },
     Row {
         key: "train.val_check_interval",
@@ -119,7 +109,6 @@ const TRAIN: &[Row] = &[
         refused: |s| s.peft.enabled,
         why: "towers are trained in full or frozen (model.freeze_*_encoder)",
     },
-    Row { key: "regularization.enabled", refused: |s| s.regularization.enabled, why: "there is no preservation term" },
 ];
 
 fn has_pair_files(sources: &[DataSource]) -> bool {

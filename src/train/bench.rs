@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 
-use super::loss::Loss;
-use super::optim::{AdamW, Settings, groups};
-use super::step::{Side, step};
+use super::loss::{Loss, Objective};
+use super::optim::{Optimizer, Rule, Settings, groups};
+use super::step::{Pass, Side, accumulate, clamp_scale, scale_ceiling};
 use crate::journal::failure::Failure;
 use crate::model::clip::failed;
 use crate::model::{Clip, ClipConfig};
@@ -57,8 +57,11 @@ impl Bench {
         config.init_logit_bias = bias;
         let mut model = Clip::new(&config, self.device, 0)?;
         model.set_matmul_kind(self.kind);
-        let settings = Settings { betas: [0.9, 0.95], eps: 1e-6, weight_decay: 1e-4, clip_norm: None };
-        let mut optimizer = AdamW::new(groups(&model), settings)?;
+        let settings =
+            Settings { rule: Rule::AdamW, betas: [0.9, 0.95], eps: 1e-6, weight_decay: 1e-4, clip_norm: None };
+        let mut optimizer = Optimizer::new(groups(&model, None), settings)?;
+        let (objective, ceiling) = (Objective::from(self.loss), scale_ceiling(&model)?);
+        let pass = Pass { factor: 1.0, micro_batch: None };
         tch::manual_seed(0);
         let (images, tokens) = self.batch(&config).map_err(failed)?;
         let sides = (Side::Input(images), Side::Input(tokens));
@@ -66,7 +69,10 @@ impl Bench {
         let mut last = f64::NAN;
         for i in 0..self.warmup + self.steps {
             let start = Instant::now();
-            let loss = step(&model, &mut optimizer, self.loss, (&sides.0, &sides.1), |_| 1e-4)?;
+            optimizer.zero_grad()?;
+            let loss = accumulate(&model, &objective, (&sides.0, &sides.1), None, pass)?;
+            optimizer.step(|_| 1e-4, 1.0)?;
+            clamp_scale(&model, ceiling)?;
             if let Device::Cuda(index) = self.device {
                 tch::Cuda::synchronize(index as i64);
             }

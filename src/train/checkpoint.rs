@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::optim::AdamW;
+use super::optim::{Average, Optimizer, Scaler};
 use crate::base::files::{self, with_path};
 use crate::base::time::Timestamp;
 use crate::journal::checkpoint::{seal, verify};
@@ -44,15 +44,25 @@ pub struct Meta {
     pub best: Option<Best>,
     /// The seed of the run.
     pub seed: u64,
+    /// The scale of the loss, where 16-bit floats need one.
+    #[serde(default)]
+    pub scaler: Option<Scaler>,
     /// SHA-256 of the spec, for people: a resumed run may change what does not touch the horizon.
     pub spec_hash: String,
 }
 
-/// Writes a checkpoint into `to`, which must not be a link, and returns its size in bytes.
+/// Writes a checkpoint into `to`, which must not be a link, and returns its size in bytes. With an average, the model holds
+/// the averaged weights at this moment.
 ///
 /// # Errors
 /// `DiskFull` or `Io`; what was there before is then untouched and nothing half-written is left.
-pub fn save(to: &CheckpointDir, model: &Clip, optimizer: &AdamW, meta: &Meta) -> Result<u64, Failure> {
+pub fn save(
+    to: &CheckpointDir,
+    model: &Clip,
+    optimizer: &Optimizer,
+    average: Option<&Average>,
+    meta: &Meta,
+) -> Result<u64, Failure> {
     let parent = to.path().parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(with_path(parent))?;
     let temporary = CheckpointDir(files::temporary_beside(to.path()));
@@ -60,7 +70,8 @@ pub fn save(to: &CheckpointDir, model: &Clip, optimizer: &AdamW, meta: &Meta) ->
     let written = (|| {
         fs::create_dir(temporary.path()).map_err(with_path(temporary.path()))?;
         model.save(&temporary.model())?;
-        let state = optimizer.state();
+        let mut state = optimizer.state();
+        state.extend(average.into_iter().flat_map(Average::state));
         weights::save(&temporary.optimizer(), state.iter().map(|(name, t)| (name.as_str(), t)))?;
         let config = serde_json::to_vec_pretty(&model.config().to_file()).map_err(std::io::Error::from)?;
         files::atomic_write(&temporary.config(), &config)?;
@@ -83,7 +94,12 @@ pub fn save(to: &CheckpointDir, model: &Clip, optimizer: &AdamW, meta: &Meta) ->
 ///
 /// # Errors
 /// `BadCheckpoint` when it cannot be read or belongs to another run.
-pub fn load(from: &CheckpointDir, model: &Clip, optimizer: &mut AdamW) -> Result<Meta, Failure> {
+pub fn load(
+    from: &CheckpointDir,
+    model: &Clip,
+    optimizer: &mut Optimizer,
+    average: Option<&Average>,
+) -> Result<Meta, Failure> {
     let bad = |e: &dyn std::fmt::Display| {
         let text = format!("{}: not a checkpoint that can be continued: {e}", from.path().display());
         Failure::new(FailureKind::BadCheckpoint, text)
@@ -94,7 +110,9 @@ pub fn load(from: &CheckpointDir, model: &Clip, optimizer: &mut AdamW) -> Result
         return Err(bad(&"it has no optimiser state (only the newest checkpoint of a run keeps it)"));
     }
     model.load(&from.model())?;
-    optimizer.restore(&weights::read(&from.optimizer())?)?;
+    let saved = weights::read(&from.optimizer())?;
+    optimizer.restore(&saved)?;
+    average.map_or(Ok(()), |average| average.restore(&saved))?;
     Ok(meta)
 }
 

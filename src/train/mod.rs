@@ -14,6 +14,7 @@ pub mod run;
 pub mod schedule;
 pub mod settings;
 mod shim;
+mod start;
 pub mod step;
 
 pub use progress::Progress;

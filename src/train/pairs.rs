@@ -71,32 +71,45 @@ impl Pairs {
     ///
     /// # Errors
     /// When the loader cannot start.
-    pub fn epoch(&self, batch: usize, seed: u64, epoch: u32, skip: usize) -> Result<Epoch<'_>, Failure> {
+    pub fn epoch(&self, batch: usize, seed: u64, epoch: u32, skip: usize) -> Result<Epoch, Failure> {
         let plan: Vec<Vec<usize>> = batches(self.set.len(), batch, seed, epoch, true).into_iter().skip(skip).collect();
         if self.images.is_some() {
-            return Ok(Epoch { pairs: self, source: Source::Embedded(plan.into_iter()) });
+            return Ok(self.batches_from(Source::Embedded(plan.into_iter())));
         }
         let pixels = if self.augmented { Pixels::Augmented { seed, epoch } } else { Pixels::Plain };
         let loader = Loader::start(Arc::clone(&self.set), plan, pixels, AHEAD)?;
-        Ok(Epoch { pairs: self, source: Source::Loaded(loader) })
+        Ok(self.batches_from(Source::Loaded(loader)))
     }
 
-    /// Measures a model on the split.
+    fn batches_from(&self, source: Source) -> Epoch {
+        let share = |known: &Option<Tensor>| known.as_ref().map(Tensor::shallow_clone);
+        Epoch { set: Arc::clone(&self.set), images: share(&self.images), texts: share(&self.texts), source }
+    }
+
+    /// Embeddings of images and texts by a model, `[N, D]` with rows of length 1.
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn measure(&self, model: &Clip, batch: usize, truth: GroundTruth) -> Result<Retrieval, Failure> {
+    pub fn embeddings(&self, model: &Clip, batch: usize) -> Result<[Tensor; 2], Failure> {
         let part = |known: &Option<Tensor>, part| match known {
             Some(t) => Ok(t.shallow_clone()),
             None => self.embed(model, part, batch),
         };
         let images = normalize(&part(&self.images, Part::Vision)?).map_err(failed)?;
         let texts = normalize(&part(&self.texts, Part::Text)?).map_err(failed)?;
+        Ok([images, texts])
+    }
+
+    /// Measures embeddings of the split.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn measure(&self, [images, texts]: &[Tensor; 2], truth: GroundTruth) -> Result<Retrieval, Failure> {
         let truth = match truth {
             GroundTruth::Paired => Truth::Paired,
             GroundTruth::CaptionGroups => Truth::Groups(self.set.caption_groups()),
         };
-        retrieval::evaluate(&images, &texts, &truth)
+        retrieval::evaluate(images, texts, &truth)
     }
 
     /// Embeddings of one side, `[N, D]`, not normalised.
@@ -126,8 +139,10 @@ fn source(listed: &sections::DataSource) -> DataSource {
 
 /// The batches of an epoch, images and texts.
 #[derive(Debug)]
-pub struct Epoch<'a> {
-    pairs: &'a Pairs,
+pub struct Epoch {
+    set: Arc<PairSet>,
+    images: Option<Tensor>,
+    texts: Option<Tensor>,
     source: Source,
 }
 
@@ -137,7 +152,7 @@ enum Source {
     Embedded(std::vec::IntoIter<Vec<usize>>),
 }
 
-impl Iterator for Epoch<'_> {
+impl Iterator for Epoch {
     type Item = Result<(Side, Side), Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -152,7 +167,7 @@ impl Iterator for Epoch<'_> {
             },
             Source::Embedded(plan) => {
                 let index = plan.next()?;
-                let known = self.pairs.images.as_ref().map(|images| pick(images, &index));
+                let known = self.images.as_ref().map(|images| pick(images, &index));
                 match known {
                     Some(Ok(images)) => (Side::Embedded(images), index, None),
                     Some(Err(failure)) => return Some(Err(failure)),
@@ -160,12 +175,12 @@ impl Iterator for Epoch<'_> {
                 }
             }
         };
-        let texts = match &self.pairs.texts {
+        let texts = match &self.texts {
             Some(texts) => match pick(texts, &index) {
                 Ok(texts) => Side::Embedded(texts),
                 Err(failure) => return Some(Err(failure)),
             },
-            None => Side::Input(tokens.unwrap_or_else(|| self.pairs.set.tokens(&index))),
+            None => Side::Input(tokens.unwrap_or_else(|| self.set.tokens(&index))),
         };
         Some(Ok((images, texts)))
     }

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::checkpoint::{self, Best, Meta};
-use super::optim::{AdamW, groups};
-use super::pairs::{Pairs, check_size};
+use super::optim::{Average, Optimizer, Scaler, depth, groups};
+use super::pairs::{Epoch, Pairs, check_size};
 use super::progress::Progress;
 use super::schedule::Schedule;
 use super::settings::Settings;
-use super::step::step;
+use super::start::Start;
+use super::step::{Pass, accumulate, clamp_scale, scale_ceiling};
 use super::{console, device};
 use crate::base::files;
 use crate::base::time::Timestamp;
-use crate::journal::event::{JobEvent, Metrics, Outcome};
+use crate::journal::event::{Intervals, JobEvent, Metrics, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
 use crate::journal::layout::{CheckpointDir, JobDir};
@@ -65,7 +66,10 @@ struct Run<'a> {
     settings: Settings,
     schedule: Schedule,
     model: Clip,
-    optimizer: AdamW,
+    start: Option<Start>,
+    scale_ceiling: f64,
+    optimizer: Optimizer,
+    average: Option<Average>,
     train: Pairs,
     val: Pairs,
     meta: Meta,
@@ -89,10 +93,13 @@ impl<'a> Run<'a> {
         let model = build(spec, &settings, device::of(&job.gpus)?)?;
         let mut train = open("train", spec, job, &model, events)?;
         let mut val = open("val", spec, job, &model, events)?;
-        check_size("train", train.set.len(), settings.batch, job.gpus.len())?;
-        let steps_per_epoch = (train.set.len() / settings.batch) as u64;
+        check_size("train", train.set.len(), settings.pairs_per_step(), job.gpus.len())?;
+        let steps_per_epoch = (train.set.len() / settings.pairs_per_step()) as u64;
         let schedule = settings.schedule(steps_per_epoch);
-        let mut optimizer = AdamW::new(groups(&model), settings.optim)?;
+        let scale_ceiling = scale_ceiling(&model)?;
+        let trained = groups(&model, settings.layer_decay);
+        let average = settings.ema_decay.map(|decay| Average::new(&trained, decay)).transpose()?;
+        let mut optimizer = Optimizer::new(trained, settings.optim)?;
         let from = if job.resume && dir.last().meta().is_file() {
             Some(dir.last())
         } else {
@@ -100,7 +107,7 @@ impl<'a> Run<'a> {
         };
         let meta = match from {
             Some(from) => {
-                let meta = checkpoint::load(&from, &model, &mut optimizer)?;
+                let meta = checkpoint::load(&from, &model, &mut optimizer, average.as_ref())?;
                 fits(&meta, &from, steps_per_epoch, schedule.horizon)?;
                 console::line(&format!("continuing after epoch {} (step {})", meta.epoch, meta.step));
                 meta
@@ -109,9 +116,30 @@ impl<'a> Run<'a> {
         };
         train.embed_frozen(&model, settings.val_batch)?;
         val.embed_frozen(&model, settings.val_batch)?;
+        let start = match settings.objective.preserve {
+            Some(_) => Some(Start::new(build(spec, &settings, model.device())?, &val, settings.val_batch)?),
+            None => None,
+        };
         progress.set_steps(meta.step, schedule.horizon);
         progress.set_epoch(meta.epoch);
-        Ok(Self { job, dir, spec, events, progress, stop, settings, schedule, model, optimizer, train, val, meta })
+        Ok(Self {
+            job,
+            dir,
+            spec,
+            events,
+            progress,
+            stop,
+            settings,
+            schedule,
+            model,
+            start,
+            scale_ceiling,
+            optimizer,
+            average,
+            train,
+            val,
+            meta,
+        })
     }
 
     /// Trains the epoch after `meta.epoch`; `Some(why)` when it was stopped within.
@@ -120,25 +148,15 @@ impl<'a> Run<'a> {
         let done = self.meta.step - u64::from(self.meta.epoch) * self.meta.steps_per_epoch;
         self.progress.set_epoch(epoch);
         let (start, mut images) = (Instant::now(), 0);
-        let skip = usize::try_from(done).unwrap_or(usize::MAX);
-        let batches = self.train.epoch(self.settings.batch, self.meta.seed, epoch, skip)?;
-        for sides in batches {
+        let skip = usize::try_from(done).unwrap_or(usize::MAX).saturating_mul(self.settings.accumulate);
+        let mut batches = self.train.epoch(self.settings.batch, self.meta.seed, epoch, skip)?;
+        while self.meta.step < u64::from(epoch) * self.meta.steps_per_epoch {
             if let Some(why) = self.asked_to_stop() {
                 return Ok(Some(why));
             }
-            let (images_side, texts_side) = sides?;
-            let factor = self.schedule.factor(self.meta.step);
-            let settings = &self.settings;
-            let rate = |part: Part| settings.rate(part) * factor;
-            let sides = (&images_side, &texts_side);
-            let loss = step(&self.model, &mut self.optimizer, settings.loss, sides, rate)?;
-            let loss = loss.f_double_value(&[]).map_err(failed)?;
-            self.meta.step += 1;
-            if !loss.is_finite() {
-                return Err(self.not_finite(loss, epoch, factor));
-            }
+            let loss = self.step(&mut batches)?;
             self.meta.loss_sum += loss;
-            images += self.settings.batch;
+            images += self.settings.pairs_per_step();
             self.progress.set_loss(loss);
             self.progress.set_steps(self.meta.step, self.schedule.horizon);
             self.progress.set_images_per_s(images as f64 / start.elapsed().as_secs_f64());
@@ -163,12 +181,67 @@ impl<'a> Run<'a> {
         Ok(None)
     }
 
+    /// One optimiser step on the next batches; the mean of their losses.
+    fn step(&mut self, batches: &mut Epoch) -> Result<f64, Failure> {
+        let (settings, factor) = (&self.settings, self.schedule.factor(self.meta.step));
+        let loss_scale = self.meta.scaler.map_or(1.0, |s| s.scale);
+        let share = 1.0 / settings.accumulate as f64;
+        let pass = Pass { factor: loss_scale * share, micro_batch: settings.micro_batch };
+        self.optimizer.zero_grad()?;
+        let mut loss = 0.0;
+        for (images, texts) in batches.by_ref().take(settings.accumulate).collect::<Result<Vec<_>, _>>()? {
+            let start = self.start.as_ref().map(Start::model);
+            let value = accumulate(&self.model, &settings.objective, (&images, &texts), start, pass)?;
+            loss += share * value.f_double_value(&[]).map_err(failed)?;
+        }
+        self.meta.step += 1;
+        if !loss.is_finite() {
+            return Err(self.not_finite(loss, factor));
+        }
+        let finite = match &mut self.meta.scaler {
+            Some(scaler) => {
+                let finite = self.optimizer.grad_norm()?.f_double_value(&[]).map_err(failed)?.is_finite();
+                scaler.update(finite);
+                if scaler.is_exhausted() {
+                    return Err(self.not_finite(f64::INFINITY, factor));
+                }
+                finite
+            }
+            None => true,
+        };
+        if finite {
+            self.optimizer.step(|part| settings.rate(part) * factor, loss_scale)?;
+            clamp_scale(&self.model, self.scale_ceiling)?;
+            if let Some(average) = &self.average {
+                average.follow(self.meta.step)?;
+            }
+        }
+        Ok(loss)
+    }
+
+    /// Does something with the averaged weights in place, where there are any.
+    fn with_averages<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.average.as_ref().map_or(Ok(()), Average::exchange)?;
+        let done = act(self);
+        self.average.as_ref().map_or(Ok(()), Average::exchange)?;
+        done
+    }
+
+    fn measure(&mut self) -> Result<(Metrics, Intervals), Failure> {
+        let truth = self.spec.dataset.val.ground_truth;
+        let embeddings = self.val.embeddings(&self.model, self.settings.val_batch)?;
+        let measured = self.val.measure(&embeddings, truth)?;
+        let (mut metrics, intervals) = (measured.metrics("val"), measured.intervals("val"));
+        if let Some(start) = &self.start {
+            metrics.extend(start.drift(&embeddings)?);
+        }
+        Ok((metrics, intervals))
+    }
+
     /// Measures the model; whether it is the best trained one so far.
     fn validate(&mut self) -> Result<bool, Failure> {
         let start = Instant::now();
-        let truth = self.spec.dataset.val.ground_truth;
-        let measured = self.val.measure(&self.model, self.settings.val_batch, truth)?;
-        let (metrics, intervals): (Metrics, _) = (measured.metrics("val"), measured.intervals("val"));
+        let (metrics, intervals) = self.with_averages(Self::measure)?;
         let (epoch, step) = (self.meta.epoch, self.meta.step);
         let value = metrics.get(&self.job.metric).copied().flatten();
         let shown = value.map_or("not finite".to_owned(), |v| format!("{v:.4}"));
@@ -199,7 +272,8 @@ impl<'a> Run<'a> {
     }
 
     fn save_to(&mut self, to: CheckpointDir, best: bool) -> Result<(), Failure> {
-        let bytes = checkpoint::save(&to, &self.model, &self.optimizer, &self.meta)?;
+        let bytes = self
+            .with_averages(|run| checkpoint::save(&to, &run.model, &run.optimizer, run.average.as_ref(), &run.meta))?;
         let path = to.path().strip_prefix(self.dir.path()).unwrap_or(to.path()).to_owned();
         let (epoch, step) = (self.meta.epoch, self.meta.step);
         self.record(JobEvent::CheckpointSaved { epoch, step, path, bytes, best })?;
@@ -215,8 +289,9 @@ impl<'a> Run<'a> {
         self.stop.load(Ordering::Relaxed).then(|| format!("asked to stop at step {}", self.meta.step))
     }
 
-    fn not_finite(&self, loss: f64, epoch: u32, factor: f64) -> Failure {
+    fn not_finite(&self, loss: f64, factor: f64) -> Failure {
         let [vision, text, _] = self.settings.rates.map(|r| r * factor);
+        let epoch = self.meta.epoch + 1;
         let message = format!(
             "the loss became {loss} in step {} (epoch {epoch}) at learning rates {vision:e} (vision) and {text:e} (text)",
             self.meta.step
@@ -236,7 +311,7 @@ fn build(spec: &Spec, settings: &Settings, device: tch::Device) -> Result<Clip, 
             format!("model.image_size is {asked}; {} takes {side} × {side} images: set it to {side}", spec.model.kind);
         return Err(Failure::new(FailureKind::SpecInvalid, why));
     }
-    let (scale, bias) = settings.loss.initial_logits();
+    let (scale, bias) = settings.objective.loss.initial_logits();
     config.init_logit_scale = spec.model.init_logit_scale.or(config.init_logit_scale).or(Some(scale));
     config.init_logit_bias = spec.model.init_logit_bias.or(config.init_logit_bias).or(bias);
     let mut model = Clip::new(&config, device, settings.seed)?;
@@ -257,7 +332,29 @@ fn build(spec: &Spec, settings: &Settings, device: tch::Device) -> Result<Clip, 
     for &part in &settings.frozen {
         model.freeze(part);
     }
+    for (part, blocks) in settings.locked {
+        lock(&model, part, blocks)?;
+    }
     Ok(model)
+}
+
+/// Keeps the first blocks of a tower and what is below them as they are (LiT's locking, from the input).
+fn lock(model: &Clip, part: Part, blocks: i32) -> Result<(), Failure> {
+    if blocks == 0 {
+        return Ok(());
+    }
+    let own = || model.named().filter(|(p, _)| p.part == part);
+    let top = own().map(|(p, _)| depth(&p.name, 0)).max().unwrap_or(0);
+    if blocks > top {
+        let key = if part == Part::Vision { "vision" } else { "text" };
+        let why =
+            format!("model.locked_{key}_blocks is {blocks}, the tower has {top} blocks; to keep all of it, freeze it");
+        return Err(Failure::new(FailureKind::SpecInvalid, why));
+    }
+    for (_, tensor) in own().filter(|(p, _)| depth(&p.name, top + 1) <= blocks) {
+        let _ = tensor.set_requires_grad(false);
+    }
+    Ok(())
 }
 
 fn open(split: &str, spec: &Spec, job: &Job, model: &Clip, events: &mut Writer<JobEvent>) -> Result<Pairs, Failure> {
@@ -272,7 +369,18 @@ fn fresh_meta(spec: &Spec, settings: &Settings, steps_per_epoch: u64, horizon: u
     use sha2::{Digest, Sha256};
     let text = serde_json::to_vec(spec).unwrap_or_default();
     let spec_hash = files::hex(&Sha256::digest(text));
-    Meta { epoch: 0, step: 0, steps_per_epoch, horizon, loss_sum: 0.0, best: None, seed: settings.seed, spec_hash }
+    let scaler = (settings.kind == tch::Kind::Half).then(Scaler::default);
+    Meta {
+        epoch: 0,
+        step: 0,
+        steps_per_epoch,
+        horizon,
+        loss_sum: 0.0,
+        best: None,
+        seed: settings.seed,
+        scaler,
+        spec_hash,
+    }
 }
 
 fn fits(meta: &Meta, from: &CheckpointDir, steps_per_epoch: u64, horizon: u64) -> Result<(), Failure> {

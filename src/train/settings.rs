@@ -2,8 +2,8 @@
 
 use tch::Kind;
 
-use super::loss::Loss;
-use super::optim;
+use super::loss::{Loss, Objective, Preserve, Triplet};
+use super::optim::{self, Rule};
 use super::schedule::{Schedule, Shape};
 use crate::base::seed;
 use crate::journal::failure::{Failure, FailureKind};
@@ -16,9 +16,9 @@ use crate::spec::sections::{LossType, OptimizerType, Precision, ScheduleShape, S
 pub struct Settings {
     /// Seed of everything random in it.
     pub seed: u64,
-    /// Pairs of a step.
+    /// Pairs of a batch.
     pub batch: usize,
-    /// Pairs of a step of validation.
+    /// Pairs of a batch of validation.
     pub val_batch: usize,
     /// Epochs of the full budget, which fix the schedule.
     pub epochs: u32,
@@ -28,12 +28,20 @@ pub struct Settings {
     pub validate_every: u32,
     /// Epochs between two checkpoints.
     pub save_every: u32,
-    /// The loss.
-    pub loss: Loss,
+    /// What is minimised.
+    pub objective: Objective,
+    /// Batches of a step.
+    pub accumulate: usize,
+    /// Pairs whose activations are held at a time; `None` is the whole batch.
+    pub micro_batch: Option<i64>,
     /// Kind of the matrix products' operands.
     pub kind: Kind,
     /// Coefficients of the optimiser.
     pub optim: optim::Settings,
+    /// Rate of a layer as a share of that of the layer above.
+    pub layer_decay: Option<f64>,
+    /// Decay of the averaged weights, where there are any.
+    pub ema_decay: Option<f64>,
     /// Peak learning rates of image tower, text tower and logit scalars.
     pub rates: [f64; 3],
     /// Shape of the learning rate.
@@ -44,6 +52,8 @@ pub struct Settings {
     pub warmup_ratio: Option<f64>,
     /// Towers that stay as they are.
     pub frozen: Vec<Part>,
+    /// Blocks of a tower, from the input, that stay as they are.
+    pub locked: [(Part, i32); 2],
 }
 
 impl Settings {
@@ -53,22 +63,12 @@ impl Settings {
     /// `SpecInvalid` with everything that cannot be done.
     pub fn of(spec: &Spec, job: &Job) -> Result<Self, Failure> {
         let train = &spec.train;
-        let on_cpu = job.gpus.is_empty();
         let mut problems = Vec::new();
         let mut refuse = |when: bool, what: &str| {
             if when {
                 problems.push(what.to_owned());
             }
         };
-        refuse(
-            train.precision == Precision::Fp16 && on_cpu,
-            "train.precision is fp16, which needs a GPU; on the CPU set train.precision=fp32 or bf16",
-        );
-        refuse(
-            train.precision == Precision::Fp16 && !on_cpu,
-            "train.precision is fp16, which needs loss scaling that is not there; set train.precision=bf16 or fp32",
-        );
-        refuse(train.optim.optimizer_type == OptimizerType::Lamb, "train.optim.optimizer_type is lamb; use adamw");
         refuse(job.gpus.len() > 1, "one job trains on one GPU; give each trial one GPU");
         refuse(
             train.val_check_interval.is_some(),
@@ -76,9 +76,7 @@ impl Settings {
         );
         refuse(train.checkpoint_interval_unit == "step", "train.checkpoint_interval_unit is step; use epoch");
         refuse(train.siglip_loss_mask_mode != "none", "train.siglip_loss_mask_mode needs attributes; use none");
-        refuse(train.triplet_loss_weight != 0.0, "train.triplet_loss_weight is not 0; the triplet term is not there");
         refuse(spec.peft.enabled, "peft.enabled is true; adapters are not there, use the freeze flags of model");
-        refuse(spec.regularization.enabled, "regularization.enabled is true; preservation losses are not there");
         let betas: [f64; 2] = train.optim.betas.as_slice().try_into().unwrap_or([f64::NAN; 2]);
         refuse(!betas.iter().all(|b| (0.0..1.0).contains(b)), "train.optim.betas: expected two numbers in 0 <= x < 1");
         refuse(train.grad_clip_norm.is_some_and(|n| n.is_nan() || n <= 0.0), "train.grad_clip_norm must be above 0");
@@ -96,12 +94,22 @@ impl Settings {
             until: job.until_epoch.min(epochs),
             validate_every: clamp(train.validation_interval),
             save_every: clamp(train.checkpoint_interval),
-            loss: match train.loss_type {
-                LossType::Siglip => Loss::Siglip,
-                LossType::Clip => Loss::Clip,
+            objective: objective(spec),
+            accumulate: usize::try_from(train.accumulate_grad_batches.max(1)).unwrap_or(usize::MAX),
+            micro_batch: train.micro_batch_size.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+            kind: match train.precision {
+                Precision::Fp32 => Kind::Float,
+                Precision::Bf16 => Kind::BFloat16,
+                Precision::Fp16 => Kind::Half,
             },
-            kind: if train.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float },
+            layer_decay: train.optim.layer_decay,
+            ema_decay: train.ema_decay,
             optim: optim::Settings {
+                rule: match train.optim.optimizer_type {
+                    OptimizerType::Adamw => Rule::AdamW,
+                    OptimizerType::Lamb => Rule::Lamb,
+                    OptimizerType::Lion => Rule::Lion,
+                },
                 betas,
                 eps: train.optim.eps,
                 weight_decay: train.optim.weight_decay,
@@ -116,7 +124,16 @@ impl Settings {
             warmup_steps: train.optim.warmup_steps,
             warmup_ratio: train.optim.warmup_ratio,
             frozen: flags.into_iter().filter(|(on, _)| *on).map(|(_, part)| part).collect(),
+            locked: [
+                (Part::Vision, i32::try_from(spec.model.locked_vision_blocks).unwrap_or(i32::MAX)),
+                (Part::Text, i32::try_from(spec.model.locked_text_blocks).unwrap_or(i32::MAX)),
+            ],
         })
+    }
+
+    /// Pairs of a step.
+    pub fn pairs_per_step(&self) -> usize {
+        self.batch.saturating_mul(self.accumulate)
     }
 
     /// The schedule, for epochs of so many steps.
@@ -133,5 +150,22 @@ impl Settings {
             Part::Text => 1,
             Part::Logit => 2,
         }]
+    }
+}
+
+fn objective(spec: &Spec) -> Objective {
+    let (train, keep) = (&spec.train, &spec.regularization);
+    Objective {
+        loss: match train.loss_type {
+            LossType::Siglip => Loss::Siglip,
+            LossType::Clip => Loss::Clip,
+        },
+        triplet: (train.triplet_loss_weight > 0.0)
+            .then_some(Triplet { weight: train.triplet_loss_weight, margin: train.triplet_margin }),
+        preserve: keep.enabled.then_some(Preserve {
+            embedding_mse: keep.embedding_mse_weight,
+            cosine: keep.cosine_weight,
+            similarity: keep.similarity_weight,
+        }),
     }
 }

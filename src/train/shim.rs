@@ -12,7 +12,7 @@ type Ptr = *const std::ffi::c_void;
 
 unsafe extern "C" {
     fn ct_free(message: *mut c_char);
-    fn ct_fused_adamw(
+    fn ct_adamw(
         parameters: *const Ptr,
         first: *const Ptr,
         second: *const Ptr,
@@ -25,12 +25,48 @@ unsafe extern "C" {
         eps: f64,
         grad_scale: Ptr,
     ) -> *mut c_char;
+    fn ct_lamb(
+        parameters: *const Ptr,
+        first: *const Ptr,
+        second: *const Ptr,
+        steps: *const Ptr,
+        n: i64,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        decay: f64,
+        eps: f64,
+        grad_scale: Ptr,
+    ) -> *mut c_char;
+    fn ct_lion(
+        parameters: *const Ptr,
+        first: *const Ptr,
+        steps: *const Ptr,
+        n: i64,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        decay: f64,
+        grad_scale: Ptr,
+    ) -> *mut c_char;
+    fn ct_average(averages: *const Ptr, values: *const Ptr, n: i64, decay: f64) -> *mut c_char;
     fn ct_grad_norm(parameters: *const Ptr, n: i64, out: *mut *mut std::ffi::c_void) -> *mut c_char;
     fn ct_zero_grad(parameters: *const Ptr, n: i64) -> *mut c_char;
     fn ct_keep_freed_memory();
 }
 
-/// Coefficients of a step of AdamW.
+/// Which optimiser makes a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Adam with decoupled weight decay.
+    AdamW,
+    /// Adam with a step for each tensor in proportion to its norm.
+    Lamb,
+    /// The sign of the momentum.
+    Lion,
+}
+
+/// Coefficients of a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     pub lr: f64,
@@ -61,31 +97,35 @@ fn checked(message: *mut c_char) -> Result<(), Failure> {
     Err(Failure::new(kind, format!("libtorch: {first}")))
 }
 
-/// One step over the parameters that have a gradient; counts their steps. Gradients are divided by `grad_scale`.
-pub(super) fn fused_adamw(
+/// One step over the parameters that have a gradient; counts their steps. Gradients are divided by `grad_scale`. The
+/// second moments are not looked at by Lion.
+pub(super) fn optimizer_step(
+    rule: Rule,
     [parameters, first, second, steps]: [&[Tensor]; 4],
     step: Step,
     grad_scale: Option<&Tensor>,
 ) -> Result<(), Failure> {
     let (p, m, v, s) = (pointers(parameters), pointers(first), pointers(second), pointers(steps));
-    debug_assert!(p.len() == m.len() && p.len() == v.len() && p.len() == s.len());
+    debug_assert!(p.len() == m.len() && (rule == Rule::Lion || p.len() == v.len()) && p.len() == s.len());
     let scale = grad_scale.map_or(std::ptr::null(), |t| t.as_ptr().cast());
-    // SAFETY: four lists of the same length of live tensors.
+    let (p, m, v, s, n) = (p.as_ptr(), m.as_ptr(), v.as_ptr(), s.as_ptr(), p.len() as i64);
+    let Step { lr, beta1, beta2, decay, eps } = step;
+    // SAFETY: lists of the same length of live tensors.
     checked(unsafe {
-        ct_fused_adamw(
-            p.as_ptr(),
-            m.as_ptr(),
-            v.as_ptr(),
-            s.as_ptr(),
-            p.len() as i64,
-            step.lr,
-            step.beta1,
-            step.beta2,
-            step.decay,
-            step.eps,
-            scale,
-        )
+        match rule {
+            Rule::AdamW => ct_adamw(p, m, v, s, n, lr, beta1, beta2, decay, eps, scale),
+            Rule::Lamb => ct_lamb(p, m, v, s, n, lr, beta1, beta2, decay, eps, scale),
+            Rule::Lion => ct_lion(p, m, s, n, lr, beta1, beta2, decay, scale),
+        }
     })
+}
+
+/// Moves each average towards its value by a share of 1 - `decay`.
+pub(super) fn average(averages: &[Tensor], values: &[Tensor], decay: f64) -> Result<(), Failure> {
+    debug_assert_eq!(averages.len(), values.len());
+    let (to, from) = (pointers(averages), pointers(values));
+    // SAFETY: two lists of the same length of live tensors.
+    checked(unsafe { ct_average(to.as_ptr(), from.as_ptr(), to.len() as i64, decay) })
 }
 
 /// The 2-norm of all gradients together, a scalar on their device.

@@ -1,16 +1,13 @@
-//! One optimisation step: two towers, the loss, gradients, the update.
+//! Gradients of one batch: two towers, the objective, the backward pass; in one go, or in micro-batches whose activations
+//! are never held together.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
-use super::loss::Loss;
-use super::optim::AdamW;
+use super::loss::Objective;
 use crate::journal::failure::Failure;
 use crate::model::Clip;
 use crate::model::clip::failed;
 use crate::model::parameters::Part;
-
-/// The scale of the logits stays between 1 and 100: its logarithm's upper end.
-pub const MAX_LOG_SCALE: f64 = 4.605_170_185_988_092;
 
 /// What a step learns from: raw inputs, or embeddings of a frozen tower.
 #[derive(Debug)]
@@ -21,30 +18,111 @@ pub enum Side {
     Embedded(Tensor),
 }
 
-/// Runs one step and returns the loss, a scalar on the device.
+impl Side {
+    fn rows(&self) -> i64 {
+        let (Self::Input(x) | Self::Embedded(x)) = self;
+        x.size().first().copied().unwrap_or(0)
+    }
+
+    /// Embeddings `[n, D]` of the rows from `start` on, on the model's device.
+    fn embed(&self, model: &Clip, part: Part, start: i64, n: i64) -> Result<Tensor, TchError> {
+        match (self, part) {
+            (Self::Embedded(x), _) => x.f_narrow(0, start, n)?.f_to_device(model.device()),
+            (Self::Input(x), Part::Vision) => {
+                model.encode_image(&x.f_narrow(0, start, n)?.f_to_device(model.device())?)
+            }
+            (Self::Input(x), _) => model.encode_text(&x.f_narrow(0, start, n)?),
+        }
+    }
+
+    fn takes_gradients(&self, model: &Clip, part: Part) -> bool {
+        matches!(self, Self::Input(_)) && model.is_trained(part)
+    }
+}
+
+/// How the gradients of a batch are made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pass {
+    /// What the objective is multiplied by before the backward pass.
+    pub factor: f64,
+    /// Pairs whose activations are held at a time. The gradients are those of the whole batch whatever it is: features are
+    /// computed without a graph, the objective is differentiated by them, and each micro-batch runs again to take its part
+    /// (Gao et al. 2021, GradCache).
+    pub micro_batch: Option<i64>,
+}
+
+/// Adds the gradients of a batch to those that are there; returns the value of the objective, a scalar on the device.
+/// `start` is the frozen copy of the start model, for objectives that compare with it.
 ///
 /// # Errors
 /// When libtorch fails.
-pub fn step(
+pub fn accumulate(
     model: &Clip,
-    optimizer: &mut AdamW,
-    loss: Loss,
+    objective: &Objective,
     (images, texts): (&Side, &Side),
-    rate: impl Fn(Part) -> f64,
+    start: Option<&Clip>,
+    pass: Pass,
 ) -> Result<Tensor, Failure> {
-    optimizer.zero_grad()?;
-    let images = match images {
-        Side::Input(x) => x.f_to_device(model.device()).and_then(|x| model.encode_image(&x)),
-        Side::Embedded(x) => x.f_to_device(model.device()),
+    let rows = images.rows();
+    let micro = pass.micro_batch.map_or(rows, |n| n.clamp(1, rows.max(1)));
+    let sides = [(images, Part::Vision), (texts, Part::Text)];
+    let run = || {
+        let start = start.map(|start| -> Result<[Tensor; 2], TchError> {
+            let embed = |(side, part)| tch::no_grad(|| in_chunks(side, start, part, micro));
+            Ok([embed(sides[0])?, embed(sides[1])?])
+        });
+        let start = start.transpose()?;
+        let start = start.as_ref().map(|[images, texts]| [images, texts]);
+        let (scale, bias) = (model.logit_scale(), model.logit_bias());
+        if micro >= rows {
+            let own = [images.embed(model, Part::Vision, 0, rows)?, texts.embed(model, Part::Text, 0, rows)?];
+            let value = objective.forward([&own[0], &own[1]], start, scale, bias)?;
+            value.f_mul_scalar(pass.factor)?.f_backward()?;
+            return value.f_detach();
+        }
+        let features = |(side, part): (&Side, Part)| {
+            let features = tch::no_grad(|| in_chunks(side, model, part, micro))?;
+            features.f_detach()?.f_set_requires_grad(side.takes_gradients(model, part))
+        };
+        let own = [features(sides[0])?, features(sides[1])?];
+        let value = objective.forward([&own[0], &own[1]], start, scale, bias)?;
+        value.f_mul_scalar(pass.factor)?.f_backward()?;
+        for ((side, part), features) in sides.into_iter().zip(&own).filter(|(_, f)| f.requires_grad()) {
+            let gradient = features.f_grad()?;
+            for (at, n) in chunks(rows, micro) {
+                let again = side.embed(model, part, at, n)?;
+                again.f_mul(&gradient.f_narrow(0, at, n)?)?.f_sum(Kind::Float)?.f_backward()?;
+            }
+        }
+        value.f_detach()
     };
-    let texts = match texts {
-        Side::Input(x) => model.encode_text(x),
-        Side::Embedded(x) => x.f_to_device(model.device()),
-    };
-    let (images, texts) = (images.map_err(failed)?, texts.map_err(failed)?);
-    let value = loss.forward(&images, &texts, model.logit_scale(), model.logit_bias()).map_err(failed)?;
-    value.f_backward().map_err(failed)?;
-    optimizer.step(rate)?;
-    let _ = tch::no_grad(|| model.logit_scale().shallow_clone().f_clamp_(0.0, MAX_LOG_SCALE)).map_err(failed)?;
-    value.f_detach().and_then(|v| v.f_to_kind(Kind::Float)).map_err(failed)
+    run().and_then(|v| v.f_to_kind(Kind::Float)).map_err(failed)
+}
+
+fn in_chunks(side: &Side, model: &Clip, part: Part, micro: i64) -> Result<Tensor, TchError> {
+    let parts = chunks(side.rows(), micro).map(|(at, n)| side.embed(model, part, at, n));
+    Tensor::f_cat(&parts.collect::<Result<Vec<_>, _>>()?, 0)
+}
+
+fn chunks(rows: i64, micro: i64) -> impl Iterator<Item = (i64, i64)> {
+    (0..rows).step_by(usize::try_from(micro.max(1)).unwrap_or(1)).map(move |at| (at, micro.min(rows - at)))
+}
+
+/// Keeps the scale of the logits between 1 and its ceiling: 100, or where the model started if that is higher (SigLIP 2's
+/// is). `ceiling` is a logarithm.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn clamp_scale(model: &Clip, ceiling: f64) -> Result<(), Failure> {
+    tch::no_grad(|| model.logit_scale().shallow_clone().f_clamp_(0.0, ceiling)).map(drop).map_err(failed)
+}
+
+/// The logarithm of the highest scale that [`clamp_scale`] leaves a model that starts as it is now.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn scale_ceiling(model: &Clip) -> Result<f64, Failure> {
+    const LN_100: f64 = 4.605_170_185_988_092;
+    let start = model.logit_scale().f_max().and_then(|s| s.f_double_value(&[])).map_err(failed)?;
+    Ok(start.max(LN_100))
 }

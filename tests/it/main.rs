@@ -23,6 +23,8 @@ mod study;
 mod tidy;
 #[cfg(feature = "torch")]
 mod train;
+#[cfg(feature = "torch")]
+mod train_curves;
 mod tui;
 #[cfg(feature = "torch")]
 mod worker;

@@ -15,10 +15,10 @@ use cliptune::model::parameters::Part;
 use cliptune::model::{Clip, ClipConfig, weights};
 use cliptune::spec;
 use cliptune::train::Progress;
-use cliptune::train::loss::Loss;
-use cliptune::train::optim::{AdamW, Settings, groups};
+use cliptune::train::loss::{Loss, Objective};
+use cliptune::train::optim::{Optimizer, Rule, Settings, groups};
 use cliptune::train::run::train;
-use cliptune::train::step::{Side, step};
+use cliptune::train::step::{Pass, Side, accumulate, clamp_scale, scale_ceiling};
 use tch::{Device, Tensor};
 
 fn golden(name: &str) -> PathBuf {
@@ -36,7 +36,7 @@ fn losses_and_their_gradients_equal_open_clip() {
         let leaf = |key: &str| data[key].copy().set_requires_grad(true);
         let (images, texts, scale, bias) = (leaf("images"), leaf("texts"), leaf("log_scale"), leaf("bias"));
         let bias = (loss == Loss::Siglip).then_some(&bias);
-        let value = loss.forward(&images, &texts, &scale, bias).unwrap();
+        let value = Objective::from(loss).forward([&images, &texts], None, &scale, bias).unwrap();
         value.backward();
         for (key, tensor) in
             [("value", value), ("images", images.grad()), ("texts", texts.grad()), ("scale", scale.grad())]
@@ -53,14 +53,20 @@ fn steps_of_clipped_adamw_equal_torch_on_open_clip() {
     config.init_logit_bias = Some(-10.0);
     let model = Clip::new(&config, Device::Cpu, 0).unwrap();
     model.load(&golden("model_golden_weights.safetensors")).unwrap();
-    let settings = Settings { betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.1, clip_norm: Some(0.5) };
-    let mut optimizer = AdamW::new(groups(&model), settings).unwrap();
+    let settings =
+        Settings { rule: Rule::AdamW, betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.1, clip_norm: Some(0.5) };
+    let mut optimizer = Optimizer::new(groups(&model, None), settings).unwrap();
+    let ceiling = scale_ceiling(&model).unwrap();
     let data = weights::read(&golden("model_golden.safetensors")).unwrap();
     let expected = weights::read(&golden("train_golden_steps.safetensors")).unwrap();
     let sides = (Side::Input(data["images"].copy()), Side::Input(data["tokens"].copy()));
     let rate = |part| if part == Part::Vision { 1e-3 } else { 2e-3 };
     for i in 0..4 {
-        let loss = step(&model, &mut optimizer, Loss::Siglip, (&sides.0, &sides.1), rate).unwrap();
+        optimizer.zero_grad().unwrap();
+        let pass = Pass { factor: 1.0, micro_batch: None };
+        let loss = accumulate(&model, &Loss::Siglip.into(), (&sides.0, &sides.1), None, pass).unwrap();
+        optimizer.step(rate, 1.0).unwrap();
+        clamp_scale(&model, ceiling).unwrap();
         let should = expected["losses"].double_value(&[i]);
         assert!((loss.double_value(&[]) - should).abs() < 1e-3 * should, "step {i}: {loss} instead of {should}");
     }
@@ -201,6 +207,47 @@ fn run_paused_at_an_epoch_and_resumed_has_the_same_bits() {
 }
 
 #[test]
+fn run_with_each_optimizer_and_option_resumes_with_the_same_bits() {
+    let toy = Toy::new(16);
+    let options: [&[&str]; 5] = [
+        &["train.optim.optimizer_type=lamb", "train.optim.layer_decay=0.5"],
+        &["train.optim.optimizer_type=lion", "train.ema_decay=0.9"],
+        &["train.precision=fp16", "train.ema_decay=0.5", "train.micro_batch_size=3"],
+        &["train.accumulate_grad_batches=2", "model.locked_vision_blocks=1"],
+        &["regularization.enabled=true", "train.triplet_loss_weight=0.3", "train.loss_type=siglip"],
+    ];
+    for (i, options) in options.into_iter().enumerate() {
+        let spec = toy.spec(options);
+        let (whole, outcome) = toy.run(&format!("whole{i}"), &toy.job(3), &spec);
+        outcome.unwrap();
+        toy.run(&format!("parts{i}"), &toy.job(1), &spec).1.unwrap();
+        let (parts, outcome) = toy.run(&format!("parts{i}"), &toy.job(3), &spec);
+        outcome.unwrap();
+        assert_same_bits(&whole, &parts);
+        assert_eq!(losses(&whole), losses(&parts), "{options:?}");
+    }
+}
+
+#[test]
+fn run_with_preservation_reports_its_drift_from_the_start() {
+    let toy = Toy::new(16);
+    let drift = |name: &str, weight: &str| {
+        let spec = toy.spec(&["regularization.enabled=true", weight]);
+        let (dir, outcome) = toy.run(name, &toy.job(4), &spec);
+        outcome.unwrap();
+        let found = events(&dir).into_iter().filter_map(|event| match event {
+            JobEvent::Validated { metrics, .. } => metrics["val/embedding_drift"],
+            _ => None,
+        });
+        found.collect::<Vec<f64>>()
+    };
+    let (free, held) =
+        (drift("free", "regularization.cosine_weight=0"), drift("held", "regularization.cosine_weight=50"));
+    assert!(free[0].abs() < 1e-6 && *free.last().unwrap() > 1e-3, "{free:?}");
+    assert!(held.last().unwrap() < free.last().unwrap(), "held {held:?}, free {free:?}");
+}
+
+#[test]
 fn run_stopped_within_an_epoch_and_resumed_has_the_same_bits() {
     let toy = Toy::new(24);
     let spec = toy.spec(&["train.num_epochs=2"]);
@@ -275,16 +322,18 @@ fn run_on_fewer_pairs_than_a_batch_fails_with_the_numbers() {
 #[test]
 fn run_that_cannot_be_done_names_every_key() {
     let toy = Toy::new(8);
-    let spec = toy.spec(&["train.precision=fp16"]);
+    let mut spec = toy.spec(&[]);
+    spec.train.optim.betas = vec![0.9, 1.0];
     let mut job = toy.job(4);
+    job.gpus = vec![0, 1];
     let failure = toy.run("a", &job, &spec).1.unwrap_err();
     assert_eq!(failure.kind, FailureKind::SpecInvalid);
-    assert!(failure.message.contains("train.precision=fp32 or bf16"), "{}", failure.message);
-    job.gpus = vec![0, 1];
-    let failure = toy.run("b", &job, &spec).1.unwrap_err();
-    for part in ["train.precision", "one GPU"] {
+    for part in ["train.optim.betas", "one GPU"] {
         assert!(failure.message.contains(part), "{}", failure.message);
     }
+    let failure = toy.run("b", &toy.job(4), &toy.spec(&["model.locked_vision_blocks=7"])).1.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::SpecInvalid);
+    assert!(failure.message.contains("model.locked_vision_blocks is 7"), "{}", failure.message);
 }
 
 #[test]

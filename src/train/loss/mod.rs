@@ -1,17 +1,47 @@
-//! Contrastive losses, in 32 bits whatever the towers compute in.
+//! What training minimises, in 32 bits whatever the towers compute in.
 
 mod clip;
+mod preserve;
 mod siglip;
+mod triplet;
 
 use tch::{Kind, TchError, Tensor};
 
-/// Which loss.
+pub use preserve::{Preserve, drift};
+
+/// Which contrastive loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// Softmax over rows and columns.
     Clip,
     /// A sigmoid for each pair.
     Siglip,
+}
+
+/// The weighted triplet term.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Triplet {
+    /// Its weight.
+    pub weight: f64,
+    /// By how much a partner must be more similar than the hardest negative.
+    pub margin: f64,
+}
+
+/// Everything that is minimised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Objective {
+    /// The contrastive loss.
+    pub loss: Loss,
+    /// Added to it.
+    pub triplet: Option<Triplet>,
+    /// Added to it where embeddings of the start model are given.
+    pub preserve: Option<Preserve>,
+}
+
+impl From<Loss> for Objective {
+    fn from(loss: Loss) -> Self {
+        Self { loss, triplet: None, preserve: None }
+    }
 }
 
 impl Loss {
@@ -22,27 +52,40 @@ impl Loss {
             Self::Siglip => (10f64.ln(), Some(-10.0)),
         }
     }
+}
 
-    /// The loss of a batch, a scalar. `images` and `texts` are `[B, D]`, not normalised; `log_scale` and `bias` scalars.
+impl Objective {
+    /// The value for a batch, a scalar. `own` and `start` are images and texts `[B, D]`, not normalised, of the model and of the
+    /// frozen copy of its start; `log_scale` and `bias` are scalars.
     ///
     /// # Errors
     /// When libtorch fails.
     pub fn forward(
-        self,
-        images: &Tensor,
-        texts: &Tensor,
+        &self,
+        own: [&Tensor; 2],
+        start: Option<[&Tensor; 2]>,
         log_scale: &Tensor,
         bias: Option<&Tensor>,
     ) -> Result<Tensor, TchError> {
-        let scaled = normalize(images)?.f_mul(&log_scale.f_exp()?)?;
-        let mut logits = scaled.f_matmul(&normalize(texts)?.f_transpose(0, 1)?)?;
+        let [images, texts] = [normalize(own[0])?, normalize(own[1])?];
+        let scaled = images.f_mul(&log_scale.f_exp()?)?;
+        let mut logits = scaled.f_matmul(&texts.f_transpose(0, 1)?)?;
         if let Some(bias) = bias {
             logits = logits.f_add(bias)?;
         }
-        match self {
-            Self::Clip => clip::of(&logits),
-            Self::Siglip => siglip::of(&logits),
+        let mut value = match self.loss {
+            Loss::Clip => clip::of(&logits),
+            Loss::Siglip => siglip::of(&logits),
+        }?;
+        if let Some(Triplet { weight, margin }) = self.triplet {
+            let similarity = images.f_matmul(&texts.f_transpose(0, 1)?)?;
+            value = value.f_add(&triplet::of(&similarity, margin)?.f_mul_scalar(weight)?)?;
         }
+        if let (Some(preserve), Some(start)) = (self.preserve, start) {
+            let start = [&normalize(start[0])?, &normalize(start[1])?];
+            value = value.f_add(&preserve.term([&images, &texts], start)?)?;
+        }
+        Ok(value)
     }
 }
 

@@ -1,7 +1,13 @@
-//! The optimiser: parameter groups and AdamW, with a state that can be saved.
+//! The optimiser: parameter groups, the update rules, averaged weights, scaled losses; a state that can be saved.
 
-mod adamw;
+mod average;
 mod groups;
+mod optimizer;
+mod scaler;
 
-pub use adamw::{AdamW, Settings};
+pub use crate::train::shim::Rule;
+pub use average::Average;
+pub(in crate::train) use groups::depth;
 pub use groups::{Group, groups};
+pub use optimizer::{Optimizer, Settings};
+pub use scaler::Scaler;

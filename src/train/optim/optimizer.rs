@@ -1,6 +1,7 @@
-//! AdamW with decoupled weight decay, as torch.optim.AdamW computes it, in one fused call a group.
+//! The optimiser of a model: AdamW (as torch.optim.AdamW), LAMB (You et al. 2020, as apex's FusedLAMB) or Lion (Chen et
+//! al. 2023), in a few calls on whole lists of tensors.
 //!
-//! Invariant: the state (two moments and a step count per parameter) is saved and restored bit for bit.
+//! Invariant: the state (moments and a step count per parameter) is saved and restored bit for bit.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +11,16 @@ use super::groups::Group;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::model::clip::failed;
 use crate::model::parameters::Part;
-use crate::train::shim;
+use crate::train::shim::{self, Rule};
 
-/// Coefficients that all groups share.
+/// What all groups share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// Decay of the first and of the second moment.
+    /// The update rule.
+    pub rule: Rule,
+    /// Decay of the first and of the second moment; Lion blends with the first and decays with the second.
     pub betas: [f64; 2],
-    /// Added to the denominator.
+    /// Added to the denominator; Lion has none.
     pub eps: f64,
     /// Weight decay of the groups that decay.
     pub weight_decay: f64,
@@ -25,9 +28,12 @@ pub struct Settings {
     pub clip_norm: Option<f64>,
 }
 
+/// LAMB clips to this norm when the spec names none (apex's `max_grad_norm`).
+const LAMB_CLIP_NORM: f64 = 1.0;
+
 /// The optimiser of a model.
 #[derive(Debug)]
-pub struct AdamW {
+pub struct Optimizer {
     settings: Settings,
     groups: Vec<State>,
     all: Vec<Tensor>,
@@ -41,7 +47,7 @@ struct State {
     steps: Vec<Tensor>,
 }
 
-impl AdamW {
+impl Optimizer {
     /// An optimiser that has seen nothing yet.
     ///
     /// # Errors
@@ -51,9 +57,10 @@ impl AdamW {
         let fresh = |group: Group| {
             let zeros = |t: &Tensor| Tensor::f_zeros(t.size(), (Kind::Float, t.device()));
             let scalar = |t: &Tensor| Tensor::f_zeros([0i64; 0].as_slice(), (Kind::Float, t.device()));
+            let moments = if settings.rule == Rule::Lion { &[] } else { group.tensors.as_slice() };
             Ok(State {
                 first: group.tensors.iter().map(zeros).collect::<Result<_, _>>()?,
-                second: group.tensors.iter().map(zeros).collect::<Result<_, _>>()?,
+                second: moments.iter().map(zeros).collect::<Result<_, _>>()?,
                 steps: group.tensors.iter().map(scalar).collect::<Result<_, _>>()?,
                 group,
             })
@@ -70,26 +77,36 @@ impl AdamW {
         shim::zero_grad(&self.all)
     }
 
-    /// One step with a learning rate for each part.
+    /// The 2-norm of all gradients together, a scalar on their device.
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn step(&mut self, rate: impl Fn(Part) -> f64) -> Result<(), Failure> {
-        // The fused kernel divides gradients by a scale: clipping costs no pass over them and no wait for the device.
-        let scale = match self.settings.clip_norm {
+    pub fn grad_norm(&self) -> Result<Tensor, Failure> {
+        shim::grad_norm(&self.all)
+    }
+
+    /// One step with a learning rate for each part, on gradients of `loss_scale` times the loss.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn step(&mut self, rate: impl Fn(Part) -> f64, loss_scale: f64) -> Result<(), Failure> {
+        let Settings { rule, betas: [beta1, beta2], eps, weight_decay, clip_norm } = self.settings;
+        // Gradients are divided by this within the step: clipping costs no pass over them and no wait for the device.
+        let scale = match clip_norm.or((rule == Rule::Lamb).then_some(LAMB_CLIP_NORM)) {
             Some(limit) => {
-                let norm = shim::grad_norm(&self.all)?;
-                let over = norm.f_add_scalar(1e-6).and_then(|n| n.f_div_scalar(limit));
-                Some(over.and_then(|n| n.f_clamp_min(1.0)).map_err(failed)?)
+                let norm = self.grad_norm()?.f_div_scalar(loss_scale);
+                let over = norm.and_then(|n| n.f_add_scalar(1e-6)).and_then(|n| n.f_div_scalar(limit));
+                Some(over.and_then(|n| n.f_clamp_min(1.0)).and_then(|n| n.f_mul_scalar(loss_scale)).map_err(failed)?)
             }
-            None => None,
+            None if loss_scale == 1.0 => None,
+            None => Some(Tensor::from(loss_scale as f32).f_to_device(self.device()).map_err(failed)?),
         };
-        let [beta1, beta2] = self.settings.betas;
         for state in &self.groups {
-            let decay = if state.group.decays { self.settings.weight_decay } else { 0.0 };
-            let step = shim::Step { lr: rate(state.group.part), beta1, beta2, decay, eps: self.settings.eps };
-            let lists = [&state.group.tensors, &state.first, &state.second, &state.steps].map(Vec::as_slice);
-            shim::fused_adamw(lists, step, scale.as_ref())?;
+            let group = &state.group;
+            let decay = if group.decays { weight_decay } else { 0.0 };
+            let step = shim::Step { lr: rate(group.part) * group.rate_factor, beta1, beta2, decay, eps };
+            let lists = [&group.tensors, &state.first, &state.second, &state.steps].map(Vec::as_slice);
+            shim::optimizer_step(rule, lists, step, scale.as_ref())?;
         }
         Ok(())
     }
@@ -133,11 +150,9 @@ impl AdamW {
 
     fn entries(&self) -> impl Iterator<Item = (String, &Tensor)> {
         self.groups.iter().flat_map(|s| {
-            let moments = s.first.iter().zip(&s.second).zip(&s.steps);
-            s.group.names.iter().zip(moments).flat_map(|(name, ((first, second), steps))| {
-                [("exp_avg", first), ("exp_avg_sq", second), ("step", steps)]
-                    .map(|(what, t)| (format!("{name}.{what}"), t))
-            })
+            [("exp_avg", &s.first), ("exp_avg_sq", &s.second), ("step", &s.steps)].into_iter().flat_map(
+                |(what, list)| s.group.names.iter().zip(list).map(move |(name, t)| (format!("{name}.{what}"), t)),
+            )
         })
     }
 }
