@@ -20,6 +20,8 @@ mod search;
 mod space;
 mod spec;
 mod study;
+#[cfg(feature = "torch")]
+mod tensors;
 mod tidy;
 #[cfg(feature = "torch")]
 mod train;
