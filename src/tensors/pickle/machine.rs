@@ -255,7 +255,7 @@ impl<'a> Machine<'a> {
         for (to, from) in wide.iter_mut().zip(bytes) {
             *to = *from;
         }
-        let fits = bytes.len() <= 8;
+        let fits = bytes.get(8..).unwrap_or_default().iter().all(|&b| b == fill) && (wide[7] & 0x80 != 0) == negative;
         self.push(if fits { Value::Int(i64::from_le_bytes(wide)) } else { Value::Opaque("a large number") })
     }
 
