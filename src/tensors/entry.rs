@@ -140,7 +140,7 @@ impl Entry {
 
 /// Bytes of a value; `None` for kinds of less than a byte.
 pub(super) fn width(dtype: Dtype) -> Option<usize> {
-    (dtype.bitsize() % 8 == 0).then(|| dtype.bitsize() / 8)
+    dtype.bitsize().is_multiple_of(8).then(|| dtype.bitsize() / 8)
 }
 
 /// Distances of neighbours by dimension, in values, of a tensor that lies row by row.

@@ -18,10 +18,9 @@ pub(super) fn read(archive: &Archive, map: &Arc<Mmap>) -> Result<(BTreeMap<Strin
     let member = archive.members.iter().find(|m| m.name == "data.pkl" || m.name.ends_with("/data.pkl"));
     let member = member.ok_or("a zip archive, but neither PyTorch's (no data.pkl) nor NumPy's (no .npy)")?;
     let folder = member.name.strip_suffix("data.pkl").unwrap_or_default();
-    if let Some(order) = archive.members.iter().find(|m| m.name == format!("{folder}byteorder")) {
-        if order.head(map, 16)? == b"big" {
-            return Err("the checkpoint was written on a big-endian machine".to_owned());
-        }
+    let order = archive.members.iter().find(|m| m.name == format!("{folder}byteorder"));
+    if order.map(|m| m.head(map, 16)).transpose()?.is_some_and(|order| order == b"big") {
+        return Err("the checkpoint was written on a big-endian machine".to_owned());
     }
     if archive.members.iter().any(|m| m.name.starts_with(&format!("{folder}code/"))) {
         return Err("a TorchScript program, not a state dict; save model.state_dict() instead".to_owned());

@@ -43,7 +43,7 @@ impl<'a> Machine<'a> {
             0x95 => self.skip(8), // FRAME
             b'(' => self.push(Value::Mark),
             b'0' => self.pop().map(drop),
-            b'1' => self.to_mark().map(drop),
+            b'1' => self.above_mark().map(drop),
             b'2' => {
                 let top = *self.stack.last().ok_or_else(|| self.empty())?;
                 self.push_id(top)
@@ -106,11 +106,11 @@ impl<'a> Machine<'a> {
             0x86 => self.tuple(2),
             0x87 => self.tuple(3),
             b't' | b'l' | 0x91 => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Value::List(items))
             }
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Value::Dict(Vec::new()))?;
                 self.set_items(&items)
             }
@@ -119,7 +119,7 @@ impl<'a> Machine<'a> {
                 self.append(&[item])
             }
             b'e' | 0x90 => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.append(&items)
             }
             b's' => {
@@ -127,7 +127,7 @@ impl<'a> Machine<'a> {
                 self.set_items(&[key, value])
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.set_items(&items)
             }
             // memo
@@ -294,7 +294,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Everything above the last mark, which goes too.
-    fn to_mark(&mut self) -> Step<Vec<Id>> {
+    fn above_mark(&mut self) -> Step<Vec<Id>> {
         let mark = self.stack.iter().rposition(|&id| matches!(self.get(id), Value::Mark));
         let mark = mark.ok_or_else(|| self.wrong("no mark"))?;
         let items = self.stack.split_off(mark + 1);
