@@ -35,8 +35,12 @@ impl ProcessRef {
     }
 }
 
-/// The name of this machine.
+/// The name of this machine, as the batch system has it where one started this process.
 pub fn host() -> String {
+    let named = ["CLIPTUNE_NODE", "SLURMD_NODENAME"].iter().find_map(|name| std::env::var(name).ok());
+    if let Some(name) = named.filter(|name| !name.is_empty()) {
+        return name;
+    }
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

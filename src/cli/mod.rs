@@ -7,6 +7,7 @@ pub mod completions;
 pub mod data;
 pub mod doctor;
 pub mod job;
+mod launcher;
 pub mod logs;
 pub mod man;
 pub mod output;
@@ -87,6 +88,12 @@ enum Cmd {
     /// Start trials again, or put a paused trial back into the queue.
     #[command(name = "resume")]
     Resume(steer::Args),
+    /// Give a study more trials, or one at a point of your choice.
+    #[command(name = "add")]
+    Add(steer::AddArgs),
+    /// Let a waiting trial start before others.
+    #[command(name = "priority")]
+    Priority(steer::PriorityArgs),
     /// Run a failed trial again.
     #[command(name = "retry")]
     Retry(retry::Args),
@@ -161,6 +168,8 @@ fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
         Cmd::Stop(args) => steer::stop(&args),
         Cmd::Pause(args) => steer::pause(&args),
         Cmd::Resume(args) => steer::resume(&args),
+        Cmd::Add(args) => steer::add(&args),
+        Cmd::Priority(args) => steer::priority(&args),
         Cmd::Retry(args) => retry::run(&args),
         Cmd::Promote(args) => promote::run(&args),
         Cmd::Tui(args) => tui::run(&args),

@@ -42,11 +42,19 @@ pub(super) fn trial(state: &StudyState, id: TrialId) -> Result<&TrialState, Prob
     })
 }
 
-/// Drops a command into the study's spool and waits for the controller's answer.
+/// Drops a command into the study's spool and waits for the controller's answer. One that still makes sense later waits for
+/// the next controller when there is none.
 pub(super) fn send(path: &Path, about: Option<TrialId>, command: &Command) -> Result<ExitCode, Problems> {
     let (dir, state) = open(path)?;
     if let Some(id) = about {
         trial(&state, id)?;
+    }
+    let failed = |e: std::io::Error| Problems::one(ExitCode::Unexpected, Problem::new(e.to_string()));
+    let can_wait = !matches!(command, Command::Stop | Command::Pause | Command::Resume);
+    if !snapshot::controller_is_up(&dir) && can_wait {
+        spool::drop_command(&dir.commands(), command).map_err(failed)?;
+        output::note("no controller runs the study: carried out when `cliptune train … --resume` continues it");
+        return Ok(ExitCode::Ok);
     }
     if !snapshot::controller_is_up(&dir) {
         let problem = Problem::new(format!("no controller runs the study in {}", path.display()));
@@ -55,7 +63,6 @@ pub(super) fn send(path: &Path, about: Option<TrialId>, command: &Command) -> Re
             problem.help("`cliptune train … --resume` continues it; then send the command again"),
         ));
     }
-    let failed = |e: std::io::Error| Problems::one(ExitCode::Unexpected, Problem::new(e.to_string()));
     let mut journal = Tail::new(dir.journal());
     journal.read::<StudyEvent>().map_err(failed)?;
     let sent = spool::drop_command(&dir.commands(), command).map_err(failed)?;

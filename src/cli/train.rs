@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::watcher::Watcher;
-use super::{job, output};
+use super::{job, launcher, output};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::units;
 use crate::gpu;
-use crate::journal::event::{Params, Slot};
+use crate::journal::event::Params;
 use crate::journal::job::{Action, Job};
 use crate::journal::layout::{JobDir, StudyDir};
 use crate::search::algorithm::{self, Algorithm};
@@ -17,7 +17,6 @@ use crate::search::scheduler;
 use crate::spec::{Resolved, sections};
 use crate::state::StudyState;
 use crate::study::core::Plan;
-use crate::study::launch::WorkerCommand;
 use crate::study::retention::Rule;
 use crate::study::source::{SamplerPoints, SpecSource};
 use crate::study::{self, Left, Signals, StudyConfig};
@@ -37,6 +36,9 @@ pub struct Args {
     /// Continue a study or a training that was interrupted.
     #[arg(long)]
     pub resume: bool,
+    /// With --resume: kill workers that an earlier controller left behind instead of taking them over.
+    #[arg(long, requires = "resume")]
+    pub kill_orphans: bool,
     /// Show the resolved spec, the search space and the plan; write nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -96,7 +98,7 @@ fn plain(args: &Args, resolved: &Resolved, why: &str) -> Result<ExitCode, Proble
         ));
     }
     let automl = &spec.automl;
-    let slot = slots(automl).into_iter().next().unwrap_or_default();
+    let slot = launcher::local_slots(resolved, &gpu::inventory()).into_iter().next().unwrap_or_default();
     let job = Job {
         action: Action::Train,
         trial: None,
@@ -117,7 +119,8 @@ fn plain(args: &Args, resolved: &Resolved, why: &str) -> Result<ExitCode, Proble
 }
 
 fn study(args: &Args, resolved: &Resolved) -> Result<ExitCode, Problems> {
-    let (config, said) = configure(resolved, args.resume)?;
+    let (mut config, said) = configure(resolved, args.resume)?;
+    config.kill_orphans = args.kill_orphans;
     output::note(&format!(
         "study of {} with {} ({}), {} side by side, into {}; train once with --automl off",
         units::plural(config.max_trials as usize, "trial"),
@@ -216,16 +219,6 @@ fn results_dir(resolved: &Resolved) -> PathBuf {
     std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text))
 }
 
-fn slots(automl: &sections::AutomlSection) -> Vec<Slot> {
-    let inventory = gpu::inventory();
-    let wanted = gpu::SlotPlan {
-        gpus: automl.gpus.clone(),
-        trials_per_gpu: automl.trials_per_gpu as usize,
-        cpu_slots: automl.cpu_slots as usize,
-    };
-    gpu::plan(&wanted, inventory.gpus(), gpu::slots::physical_cores())
-}
-
 /// A study from its spec, and what people should be told about it.
 pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfig, Vec<String>), Problems> {
     let automl = &resolved.spec.automl;
@@ -244,6 +237,7 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
         dir.path().file_name().map_or_else(|| "study".to_owned(), |n| n.to_string_lossy().into_owned())
     });
     let time_budget = automl.time_budget.as_deref().map(seconds).transpose()?;
+    let place = launcher::place(resolved)?;
     let points = SamplerPoints { space: space.clone(), sampler: chosen.sampler, seed: automl.seed };
     let specs = SpecSource { spec: resolved.clone(), space, max_epochs: automl.max_epochs };
     let config = StudyConfig {
@@ -256,7 +250,8 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
         max_epochs: epochs,
         fixed: fixed.fixed,
         plan: Plan {
-            slots: slots(automl),
+            slots: place.slots,
+            busy: Vec::new(),
             max_concurrent: automl.max_concurrent as usize,
             max_failures: automl.max_failures as usize,
             retries: u32::try_from(automl.retries).unwrap_or(u32::MAX),
@@ -271,12 +266,14 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
         },
         specs: Box::new(specs),
         points: Box::new(points),
-        worker: WorkerCommand::this_binary()
-            .map_err(|e| Problems::one(ExitCode::Unexpected, Problem::new(e.to_string())))?,
+        launcher: place.launcher,
+        watch: place.watch,
         resume,
         only_promote: None,
         tick: Duration::from_millis(100),
         grace: Duration::from_secs(60),
+        patience: launcher::duration(&automl.lost_after),
+        kill_orphans: false,
     };
     Ok((config, said))
 }

@@ -11,11 +11,14 @@ pub struct SlotPlan {
     pub gpus: Option<Vec<u32>>,
     /// Trials that share a GPU; 0 counts as 1.
     pub trials_per_gpu: usize,
+    /// GPUs of one trial; 0 counts as 1. GPUs that do not make up a whole set are not used.
+    pub gpus_per_trial: usize,
     /// Trials side by side on a machine without GPUs; 0 means one a physical core, at most 8.
     pub cpu_slots: usize,
 }
 
-/// One slot a GPU and place on it; on the CPU, slots that share the `cores` evenly.
+/// One slot a GPU (or set of GPUs) and place on it; on the CPU, slots that share the `cores` evenly. Empty when there are
+/// GPUs, but fewer than one trial needs.
 pub fn plan(wanted: &SlotPlan, gpus: &[Gpu], cores: usize) -> Vec<Slot> {
     let cores = cores.max(1);
     let chosen: Vec<u32> = match &wanted.gpus {
@@ -28,11 +31,13 @@ pub fn plan(wanted: &SlotPlan, gpus: &[Gpu], cores: usize) -> Vec<Slot> {
         return (0..count).map(|index| Slot { index, gpus: Vec::new(), threads }).collect();
     }
     let places = wanted.trials_per_gpu.max(1);
-    let threads = (cores / (chosen.len() * places)).max(1);
+    // Neighbours by number are neighbours on the board.
+    let sets: Vec<&[u32]> = chosen.chunks_exact(wanted.gpus_per_trial.max(1)).collect();
+    let threads = (cores / (sets.len() * places).max(1)).max(1);
     (0..places)
-        .flat_map(|_| chosen.iter().copied())
+        .flat_map(|_| sets.iter())
         .enumerate()
-        .map(|(index, gpu)| Slot { index, gpus: vec![gpu], threads })
+        .map(|(index, set)| Slot { index, gpus: set.to_vec(), threads })
         .collect()
 }
 
@@ -87,6 +92,16 @@ mod tests {
         let slots = plan(&wanted, &[gpu(0), gpu(1), gpu(3)], 16);
         assert_eq!(slots.iter().map(|s| (s.index, s.gpus[0])).collect::<Vec<_>>(), [(0, 0), (1, 3), (2, 0), (3, 3)]);
         assert!(slots.iter().all(|s| s.threads == 4));
+    }
+
+    #[test]
+    fn trials_of_several_gpus_get_whole_sets() {
+        let gpus: Vec<Gpu> = (0..5).map(|index| Gpu { index, name: String::new(), memory: 0 }).collect();
+        let wanted = SlotPlan { gpus_per_trial: 2, ..SlotPlan::default() };
+        let slots = plan(&wanted, &gpus, 16);
+        assert_eq!(slots.iter().map(|s| s.gpus.clone()).collect::<Vec<_>>(), [vec![0, 1], vec![2, 3]]);
+        assert!(slots.iter().all(|s| s.threads == 8));
+        assert!(plan(&wanted, &gpus[..1], 16).is_empty());
     }
 
     #[test]

@@ -56,6 +56,23 @@ pub struct Slot {
     pub threads: usize,
 }
 
+/// How busy a GPU is at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GpuSample {
+    /// Index as the driver counts.
+    pub index: u32,
+    /// Share of time that a kernel ran, in percent.
+    pub utilisation: u32,
+    /// Memory in use, bytes.
+    pub memory_used: u64,
+    /// Memory, bytes.
+    pub memory_total: u64,
+    /// Power draw, watts.
+    pub power: Option<f64>,
+    /// Temperature, °C.
+    pub temperature: Option<u32>,
+}
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -172,10 +189,13 @@ pub enum StudyEvent {
         trial: TrialId,
         /// Counts from 1.
         attempt: u32,
-        /// The worker.
+        /// The worker; pid 0 when a batch system starts it.
         process: ProcessRef,
         /// What it occupies.
         slot: Slot,
+        /// The batch system's name of the job.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batch: Option<String>,
     },
     /// A worker ended, as the controller saw it.
     JobEnded {
@@ -185,6 +205,12 @@ pub enum StudyEvent {
         attempt: u32,
         /// How.
         outcome: Outcome,
+        /// Seconds that its worker ran, without those in a queue.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
+        /// The step of its last checkpoint, when it stopped although this study did not ask it to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stopped_at: Option<u64>,
     },
     /// A trial reached a final state.
     TrialEnded {
@@ -215,6 +241,20 @@ pub enum StudyEvent {
         trial: TrialId,
         /// Why.
         why: String,
+    },
+    /// A trial is tried again with other values than its point and its spec say.
+    TrialAdjusted {
+        /// The trial.
+        trial: TrialId,
+        /// The values, by spec key.
+        values: Params,
+        /// Why.
+        why: String,
+    },
+    /// How busy the GPUs were that trials ran on.
+    GpusSampled {
+        /// One entry a GPU.
+        gpus: Vec<GpuSample>,
     },
     /// No new trials are started until it is resumed.
     StudyPaused,

@@ -30,8 +30,12 @@ pub enum FailureKind {
     Io,
     /// The process was killed by a signal.
     Killed,
-    /// The heartbeat stopped and the process is gone.
+    /// The heartbeat stopped, or the process is gone without a trace.
     Lost,
+    /// A machine or the batch system failed.
+    Infrastructure,
+    /// The batch system's time limit ended the job before it could stop by itself.
+    TimeLimit,
     /// Nothing of the above.
     Unknown,
 }
@@ -41,15 +45,17 @@ pub enum FailureKind {
 pub enum Policy {
     /// The point itself is bad: the sampler learns that it is infeasible.
     Infeasible,
-    /// The machine was at fault: try again, a bounded number of times.
+    /// The machine was at fault: try again elsewhere, a bounded number of times.
     Retry,
+    /// It did not fit: try again once in smaller pieces, then the point counts as infeasible.
+    Shrink,
     /// Every trial would fail in the same way: stop the study.
     StopStudy,
 }
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::OutOfMemory,
         Self::NonFiniteLoss,
         Self::DatasetTooSmall,
@@ -62,6 +68,8 @@ impl FailureKind {
         Self::Io,
         Self::Killed,
         Self::Lost,
+        Self::Infrastructure,
+        Self::TimeLimit,
         Self::Unknown,
     ];
 
@@ -80,6 +88,8 @@ impl FailureKind {
             Self::Io => "io",
             Self::Killed => "killed",
             Self::Lost => "lost",
+            Self::Infrastructure => "infrastructure",
+            Self::TimeLimit => "time_limit",
             Self::Unknown => "unknown",
         }
     }
@@ -107,6 +117,12 @@ impl FailureKind {
             Self::Io => "look at the path in the message: permissions, quota, network file system",
             Self::Killed => "something outside cliptune killed the process (often the kernel for lack of memory)",
             Self::Lost => "the machine or the process went away; the trial is tried again",
+            Self::Infrastructure => {
+                "a machine or the batch system failed; the trial is tried again, on another machine if there is one"
+            }
+            Self::TimeLimit => {
+                "raise automl.launcher.time, or automl.launcher.signal_before so that a checkpoint is written in time"
+            }
             Self::Unknown => "look at the trial's console.log (`cliptune logs STUDY TRIAL`)",
         }
     }
@@ -114,8 +130,11 @@ impl FailureKind {
     /// What the study does about it.
     pub fn policy(self) -> Policy {
         match self {
-            Self::NonFiniteLoss | Self::OutOfMemory | Self::Parity => Policy::Infeasible,
-            Self::Killed | Self::Lost | Self::Io | Self::Unknown => Policy::Retry,
+            Self::NonFiniteLoss | Self::Parity => Policy::Infeasible,
+            Self::OutOfMemory => Policy::Shrink,
+            Self::Killed | Self::Lost | Self::Infrastructure | Self::TimeLimit | Self::Io | Self::Unknown => {
+                Policy::Retry
+            }
             Self::DatasetTooSmall
             | Self::BadData
             | Self::SpecInvalid
@@ -123,6 +142,11 @@ impl FailureKind {
             | Self::Unavailable
             | Self::DiskFull => Policy::StopStudy,
         }
+    }
+
+    /// Whether the point itself is bad: what the sampler learns from a trial that failed in this way for good.
+    pub fn is_infeasible(self) -> bool {
+        matches!(self.policy(), Policy::Infeasible | Policy::Shrink)
     }
 
     /// The exit code of a single job that failed in this way.

@@ -41,6 +41,13 @@ pub enum Command {
         /// The trial.
         trial: TrialId,
     },
+    /// Start this trial before queued ones with a lower priority; 0 is that of all others.
+    Prioritise {
+        /// The trial.
+        trial: TrialId,
+        /// Its priority.
+        priority: i32,
+    },
     /// Run more trials than planned.
     AddTrials {
         /// How many more.

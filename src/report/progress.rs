@@ -196,7 +196,7 @@ mod tests {
                 expected_gain: None,
             },
         );
-        apply(state, StudyEvent::JobLaunched { trial, attempt: 1, process: ME, slot: Slot::default() });
+        apply(state, StudyEvent::JobLaunched { trial, attempt: 1, process: ME, slot: Slot::default(), batch: None });
     }
 
     fn validated(state: &mut StudyState, id: u32, epoch: u32, value: Option<f64>) {

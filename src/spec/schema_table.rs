@@ -300,14 +300,60 @@ pub const FIELDS: &[Field] = &[
         .help("Compute capabilities the engine is built for, such as \"8.6\"; empty means the present GPU, or all that the builder knows."),
     Field::new("automl.retention", Kind::Choice(&["best_last", "best", "all"]), "\"best_last\"")
         .help("Which checkpoints of a finished trial stay on disk."),
-    Field::new("automl.launcher", Kind::Choice(&["local"]), "\"local\"")
-        .help("How jobs are started: as processes of this machine."),
+    Field::new("automl.launcher", Kind::Section, "null").automl(false)
+        .help("Where workers run."),
+    Field::new("automl.launcher.type", Kind::Choice(&["local", "slurm", "srun", "kubernetes"]), "\"local\"")
+        .help("Processes of this machine, SLURM jobs, steps of the present SLURM allocation, or Kubernetes Jobs."),
+    Field::new("automl.launcher.worker", Kind::List(Item::Str), "[]")
+        .help("Command that runs a job, without its folder; empty means this program. Needed where it lies elsewhere on the workers' machines."),
+    Field::new("automl.launcher.cpus", Kind::Int, "4").min(1.0).max(1024.0)
+        .help("CPU cores of a trial (SLURM, Kubernetes)."),
+    Field::new("automl.launcher.memory", Kind::Str, "null")
+        .help("Memory of a trial, in the batch system's notation (64G, 64Gi); null leaves it to the batch system."),
+    Field::new("automl.launcher.gpus", Kind::Int, "null").min(0.0).max(64.0)
+        .help("GPUs of a trial (SLURM, Kubernetes): null asks for as many as train.num_gpus says, 0 for none."),
+    Field::new("automl.launcher.poll", Kind::Duration, "\"5s\"")
+        .help("How often the batch system is asked for the states of its jobs."),
+    Field::new("automl.launcher.partition", Kind::Str, "null")
+        .help("SLURM partition."),
+    Field::new("automl.launcher.account", Kind::Str, "null")
+        .help("SLURM account."),
+    Field::new("automl.launcher.qos", Kind::Str, "null")
+        .help("SLURM quality of service."),
+    Field::new("automl.launcher.gres", Kind::Str, "null")
+        .help("SLURM generic resources such as gpu:a100:1; null asks for gpu:N."),
+    Field::new("automl.launcher.time", Kind::Duration, "null")
+        .help("SLURM time limit of a job; a trial that needs more goes on in another job."),
+    Field::new("automl.launcher.signal_before", Kind::Duration, "\"2m\"")
+        .help("How long before the end of the time limit a worker is told to write a checkpoint and end."),
+    Field::new("automl.launcher.requeue", Kind::Bool, "true")
+        .help("Let SLURM itself start a job again whose node failed or that had to make room for another."),
+    Field::new("automl.launcher.extra_args", Kind::List(Item::Str), "[]")
+        .help("Further arguments of sbatch or srun."),
+    Field::new("automl.launcher.setup", Kind::List(Item::Str), "[]")
+        .help("Shell lines before the worker, such as module load."),
+    Field::new("automl.launcher.namespace", Kind::Str, "null")
+        .help("Kubernetes namespace; null means that of the present context."),
+    Field::new("automl.launcher.image", Kind::Str, "null")
+        .help("Kubernetes: image of the worker."),
+    Field::new("automl.launcher.volume_claim", Kind::Str, "null")
+        .help("Kubernetes: persistent volume claim that holds the results folder."),
+    Field::new("automl.launcher.mount_path", Kind::Str, "null")
+        .help("Kubernetes: where the volume is mounted; the results folder lies below."),
+    Field::new("automl.launcher.manifest", Kind::Str, "null")
+        .help("Kubernetes: YAML of a Job that manifests start from (node selectors, tolerations, secrets)."),
     Field::new("automl.gpus", Kind::List(Item::Int), "null")
         .help("GPU indices the study may use; null means all that are visible."),
     Field::new("automl.trials_per_gpu", Kind::Int, "1").min(1.0).max(64.0)
         .help("Trials that share one GPU."),
     Field::new("automl.cpu_slots", Kind::Int, "0").min(0.0).max(1024.0)
         .help("Trials at the same time on a machine without a GPU; 0 means one for every physical core, at most 8."),
+    Field::new("automl.pin_threads", Kind::Bool, "true")
+        .help("Bind each CPU slot to cores of its own, where there are enough for all."),
+    Field::new("automl.avoid_busy_gpus", Kind::Bool, "true")
+        .help("Start nothing on a GPU that a process of someone else uses."),
+    Field::new("automl.lost_after", Kind::Duration, "\"10m\"")
+        .help("How long a worker may go without a heartbeat before it is killed and its trial tried again."),
     Field::new("evaluate", Kind::Section, "null").automl(false)
         .help("What is measured."),
     Field::new("evaluate.datasets", Kind::List(Item::Entry), "[]").automl(false)

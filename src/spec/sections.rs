@@ -363,14 +363,67 @@ pub struct AutomlSection {
     pub promote_target_compute: Vec<String>,
     /// Which checkpoints of a finished trial stay on disk.
     pub retention: Retention,
-    /// How jobs are started: as processes of this machine.
-    pub launcher: String,
+    /// Where workers run.
+    pub launcher: LauncherSection,
     /// GPU indices the study may use; null means all that are visible.
     pub gpus: Option<Vec<u32>>,
     /// Trials that share one GPU.
     pub trials_per_gpu: u64,
     /// Trials at the same time on a machine without a GPU; 0 means one for every physical core, at most 8.
     pub cpu_slots: u64,
+    /// Bind each CPU slot to cores of its own, where there are enough for all.
+    pub pin_threads: bool,
+    /// Start nothing on a GPU that a process of someone else uses.
+    pub avoid_busy_gpus: bool,
+    /// How long a worker may go without a heartbeat before it is killed and its trial tried again.
+    pub lost_after: String,
+}
+
+/// `automl.launcher`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LauncherSection {
+    /// Processes of this machine, SLURM jobs, steps of the present SLURM allocation, or Kubernetes Jobs.
+    #[serde(rename = "type")]
+    pub kind: LauncherType,
+    /// Command that runs a job, without its folder; empty means this program. Needed where it lies elsewhere on the workers' machines.
+    pub worker: Vec<String>,
+    /// CPU cores of a trial.
+    pub cpus: u64,
+    /// Memory of a trial, in the batch system's notation (64G, 64Gi); null leaves it to the batch system.
+    pub memory: Option<String>,
+    /// GPUs of a trial: null asks for as many as train.num_gpus says, 0 for none.
+    pub gpus: Option<u64>,
+    /// How often the batch system is asked for the states of its jobs.
+    pub poll: String,
+    /// SLURM partition.
+    pub partition: Option<String>,
+    /// SLURM account.
+    pub account: Option<String>,
+    /// SLURM quality of service.
+    pub qos: Option<String>,
+    /// SLURM generic resources such as gpu:a100:1; null asks for gpu:N.
+    pub gres: Option<String>,
+    /// SLURM time limit of a job; a trial that needs more goes on in another job.
+    pub time: Option<String>,
+    /// How long before the end of the time limit a worker is told to write a checkpoint and end.
+    pub signal_before: String,
+    /// Let SLURM itself start a job again whose node failed or that had to make room for another.
+    pub requeue: bool,
+    /// Further arguments of sbatch or srun.
+    pub extra_args: Vec<String>,
+    /// Shell lines before the worker, such as module load.
+    pub setup: Vec<String>,
+    /// Kubernetes namespace; null means that of the present context.
+    pub namespace: Option<String>,
+    /// Kubernetes: image of the worker.
+    pub image: Option<String>,
+    /// Kubernetes: persistent volume claim that holds the results folder.
+    pub volume_claim: Option<String>,
+    /// Kubernetes: where the volume is mounted; the results folder lies below.
+    pub mount_path: Option<PathBuf>,
+    /// Kubernetes: YAML of a Job that manifests start from (node selectors, tolerations, secrets).
+    pub manifest: Option<PathBuf>,
 }
 
 impl AutomlSection {
@@ -630,6 +683,20 @@ pub enum AutomlPolicy {
     Auto,
     /// One training.
     Off,
+}
+
+/// Where workers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LauncherType {
+    /// Processes of this machine.
+    Local,
+    /// A SLURM job each.
+    Slurm,
+    /// Steps of the SLURM allocation that the controller is in.
+    Srun,
+    /// A Kubernetes Job each.
+    Kubernetes,
 }
 
 /// Which checkpoints of a finished trial stay.

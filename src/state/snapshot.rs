@@ -74,6 +74,7 @@ pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Time
             "failed": counts.failed,
             "cancelled": counts.cancelled,
         },
+        "gpus": state.gpus.values().collect::<Vec<_>>(),
         "best": best.map(|t| trial(dir, state, t, now)),
         "baseline": baseline,
         "pretrained": state.pretrained(),

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::base::ids::TrialId;
 use crate::base::process::ProcessRef;
 use crate::base::time::{Timestamp, seconds_between};
-use crate::journal::event::{Direction, JobEvent, Line, Objective, Outcome, Params, PointOrigin, StudyEvent, TrialEnd};
+use crate::journal::event::{
+    Direction, GpuSample, JobEvent, Line, Objective, Outcome, Params, PointOrigin, StudyEvent, TrialEnd,
+};
 use crate::journal::spool;
 
 use super::rank;
@@ -141,6 +143,8 @@ pub struct StudyState {
     pub promotion_wanted: Option<Option<TrialId>>,
     /// Points that a user asked for and that no trial has yet, oldest first.
     pub enqueued: VecDeque<Params>,
+    /// The last sample of each GPU that trials ran on.
+    pub gpus: BTreeMap<u32, GpuSample>,
     /// Whether a user asked the present controller to leave.
     pub stop_wanted: bool,
     /// Ids of commands that were answered.
@@ -236,6 +240,11 @@ impl StudyState {
                     ..TrialState::new(*trial, params.clone(), *origin, *budget, ts)
                 });
             }
+            StudyEvent::GpusSampled { gpus } => {
+                for sample in gpus {
+                    self.gpus.insert(sample.index, sample.clone());
+                }
+            }
             StudyEvent::StudyPaused => self.paused = true,
             StudyEvent::StudyResumed => self.paused = false,
             StudyEvent::TrialsAdded { max_trials } => {
@@ -264,6 +273,7 @@ impl StudyState {
             | StudyEvent::TrialExtended { trial, .. }
             | StudyEvent::TrialGivenUp { trial, .. }
             | StudyEvent::TrialQueued { trial, .. }
+            | StudyEvent::TrialAdjusted { trial, .. }
             | StudyEvent::CheckpointDeleted { trial, .. } => {
                 if let Some(trial) = self.trials.get_mut(trial) {
                     apply_to_trial(trial, &line.event, ts);
@@ -288,6 +298,11 @@ impl StudyState {
             spool::Command::StopTrial { trial } => self.intend(*trial, Some(Intent::Cancel)),
             spool::Command::PauseTrial { trial } => self.intend(*trial, Some(Intent::Pause)),
             spool::Command::ResumeTrial { trial } | spool::Command::Retry { trial } => self.intend(*trial, None),
+            spool::Command::Prioritise { trial, priority } => {
+                if let Some(trial) = self.trials.get_mut(trial) {
+                    trial.priority = *priority;
+                }
+            }
             spool::Command::AddTrials { count } => {
                 if let Some(meta) = &mut self.meta {
                     meta.max_trials = meta.max_trials.saturating_add(*count);
@@ -403,10 +418,13 @@ impl StudyState {
 
 fn apply_to_trial(trial: &mut TrialState, event: &StudyEvent, ts: Timestamp) {
     match event {
-        StudyEvent::JobLaunched { attempt, process, slot, .. } => {
-            trial.launched(*attempt, *process, slot.clone(), ts);
+        StudyEvent::JobLaunched { attempt, process, slot, batch, .. } => {
+            trial.launched(*attempt, *process, slot.clone(), batch.clone(), ts);
         }
-        StudyEvent::JobEnded { attempt, outcome, .. } => trial.job_ended(*attempt, outcome.clone(), ts),
+        StudyEvent::JobEnded { attempt, outcome, seconds, stopped_at, .. } => {
+            trial.job_ended(*attempt, outcome.clone(), *seconds, *stopped_at, ts);
+        }
+        StudyEvent::TrialAdjusted { values, .. } => trial.adjust(values),
         StudyEvent::TrialEnded { state, value, best_epoch, epochs, failure, .. } => {
             trial.state = (*state).into();
             trial.value = if *state == TrialEnd::Failed { None } else { *value };

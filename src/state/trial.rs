@@ -15,7 +15,7 @@ use crate::base::time::{Timestamp, seconds_between};
 use crate::journal::event::{
     Direction, Interval, JobEvent, Line, Metrics, Outcome, Params, PointOrigin, Slot, TrialEnd,
 };
-use crate::journal::failure::Failure;
+use crate::journal::failure::{Failure, Policy};
 use crate::journal::heartbeat::Heartbeat;
 
 /// Where a trial stands.
@@ -173,8 +173,12 @@ pub struct TrialState {
     pub attempt: u32,
     /// The worker that was launched last.
     pub process: Option<ProcessRef>,
+    /// The batch system's name of the job that was started last.
+    pub batch: Option<String>,
     /// `cpu`, `cuda:0`: the device of the last worker.
     pub device: Option<String>,
+    /// The machine of the last worker.
+    pub host: Option<String>,
     /// The worker of the last attempt as it named itself; known before the controller's own event when that one was
     /// killed between starting the worker and writing it down.
     pub started: Option<(u32, ProcessRef)>,
@@ -188,6 +192,14 @@ pub struct TrialState {
     pub failure: Option<Failure>,
     /// Failures that were followed by another attempt.
     pub retries: u32,
+    /// Values that differ from the point and the spec since an attempt did not fit, by spec key.
+    pub adjusted: Params,
+    /// Attempts in a row that something outside the study stopped before they had got any further.
+    pub fruitless: u32,
+    /// Whether the next attempt begins from the start, whatever checkpoints there are.
+    pub starts_anew: bool,
+    /// Queued trials with a higher one start first.
+    pub priority: i32,
     /// When the trial was suggested.
     pub suggested: Timestamp,
     /// When the running attempt was launched.
@@ -201,6 +213,8 @@ pub struct TrialState {
     /// Remarks of the worker.
     pub notes: Vec<String>,
     pub(super) done_seconds: f64,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) stopped_at: Option<u64>,
 }
 
 impl TrialState {
@@ -226,13 +240,19 @@ impl TrialState {
             slot: None,
             attempt: 0,
             process: None,
+            batch: None,
             device: None,
+            host: None,
             started: None,
             intent: None,
             ended: None,
             reported: None,
             failure: None,
             retries: 0,
+            adjusted: Params::new(),
+            fruitless: 0,
+            starts_anew: false,
+            priority: 0,
             suggested: ts,
             launched: None,
             first_launched: None,
@@ -240,21 +260,46 @@ impl TrialState {
             heartbeat: None,
             notes: Vec::new(),
             done_seconds: 0.0,
+            started_at: None,
+            stopped_at: None,
         }
     }
 
     /// Seconds that workers have spent on the trial up to `now`.
     pub fn seconds(&self, now: Timestamp) -> f64 {
-        let running = match self.launched {
-            Some(start) if self.state.is_active() => seconds_between(start, now).max(0.0),
-            _ => 0.0,
-        };
-        self.done_seconds + running
+        let is_running = self.state.is_active() && self.launched.is_some();
+        self.done_seconds + if is_running { self.running_seconds(now) } else { 0.0 }
+    }
+
+    /// Seconds since the worker of the present attempt said that it runs; 0 while it waits in a queue.
+    pub fn running_seconds(&self, now: Timestamp) -> f64 {
+        let since = self.started_at.filter(|_| self.has_started(self.attempt));
+        since.map_or(0.0, |since| seconds_between(since, now).max(0.0))
+    }
+
+    /// Whether the worker of this attempt has reported.
+    pub fn has_started(&self, attempt: u32) -> bool {
+        self.started.is_some_and(|(started, _)| started == attempt)
     }
 
     /// When the worker last gave a sign of life (heartbeat, or its launch).
     pub fn last_heartbeat(&self) -> Option<Timestamp> {
         self.heartbeat.as_ref().map(|h| h.ts).max(self.launched)
+    }
+
+    /// The machine on which the last attempt failed, when it failed for the machine's sake.
+    pub fn failed_host(&self) -> Option<String> {
+        match &self.ended {
+            Some(Outcome::Failed { failure }) if failure.kind.policy() == Policy::Retry => {
+                self.host.clone().filter(|_| self.has_started(self.attempt))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the last attempt failed on the GPUs of this slot.
+    pub fn has_failed_on(&self, slot: &Slot) -> bool {
+        matches!(self.ended, Some(Outcome::Failed { .. })) && self.slot.as_ref().is_some_and(|s| s.gpus == slot.gpus)
     }
 
     /// The share of the budget that is trained, from 0 to 1, counting steps of the running epoch.
@@ -301,9 +346,23 @@ impl TrialState {
         self.checkpoints.values().map(|c| c.epoch).max()
     }
 
-    pub(super) fn launched(&mut self, attempt: u32, process: ProcessRef, slot: Slot, ts: Timestamp) {
+    /// The last step for which a checkpoint is on disk.
+    pub fn last_step(&self) -> u64 {
+        self.checkpoints.values().map(|c| c.step).max().unwrap_or(0)
+    }
+
+    pub(super) fn launched(
+        &mut self,
+        attempt: u32,
+        process: ProcessRef,
+        slot: Slot,
+        batch: Option<String>,
+        ts: Timestamp,
+    ) {
         self.attempt = attempt;
         self.process = Some(process);
+        self.batch = batch;
+        self.starts_anew = false;
         self.slot = Some(slot);
         self.launched = Some(ts);
         self.first_launched.get_or_insert(ts);
@@ -317,13 +376,25 @@ impl TrialState {
         self.state = if has_started { TrialStatus::Running } else { TrialStatus::Launching };
     }
 
-    pub(super) fn job_ended(&mut self, attempt: u32, outcome: Outcome, ts: Timestamp) {
+    pub(super) fn job_ended(
+        &mut self,
+        attempt: u32,
+        outcome: Outcome,
+        seconds: Option<f64>,
+        stopped_at: Option<u64>,
+        ts: Timestamp,
+    ) {
         if attempt != self.attempt || self.ended.is_some() {
             return;
         }
         if let Some(start) = self.launched {
-            self.done_seconds += seconds_between(start, ts).max(0.0);
+            self.done_seconds += seconds.unwrap_or_else(|| seconds_between(start, ts).max(0.0));
         }
+        self.fruitless = match stopped_at {
+            Some(step) if step <= self.stopped_at.unwrap_or(0) => self.fruitless + 1,
+            _ => 0,
+        };
+        self.stopped_at = stopped_at.max(self.stopped_at);
         self.launched = None;
         self.ended = Some(outcome);
     }
@@ -331,8 +402,10 @@ impl TrialState {
     /// What the worker wrote. `metric` ranks the study.
     pub(super) fn apply_job(&mut self, line: &Line<JobEvent>, metric: &str, direction: Direction) {
         match &line.event {
-            JobEvent::JobStarted { attempt, device, resumed_from, process, .. } => {
+            JobEvent::JobStarted { attempt, device, resumed_from, process, host, .. } => {
                 self.started = Some((*attempt, *process));
+                self.started_at = Some(line.ts);
+                self.host = Some(host.clone());
                 self.device = Some(device.clone());
                 self.reported = None;
                 self.heartbeat = None;
@@ -379,6 +452,14 @@ impl TrialState {
             JobEvent::DataReady { .. } | JobEvent::Artifact { .. } => {}
         }
         self.choose_best(metric, direction);
+    }
+
+    /// It is tried again from its beginning with other values.
+    pub(super) fn adjust(&mut self, values: &Params) {
+        self.adjusted.extend(values.clone());
+        self.stopped_at = None;
+        self.starts_anew = true;
+        self.state = TrialStatus::Queued;
     }
 
     pub(super) fn checkpoint_deleted(&mut self, path: &PathBuf) {

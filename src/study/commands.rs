@@ -41,6 +41,10 @@ pub fn carry_out(command: &Command, state: &StudyState, config: &StudyConfig) ->
             }
             t => refuse(t),
         },
+        Command::Prioritise { trial: id, .. } => match trial(id)? {
+            t if t.state.is_final() => refuse(t),
+            _ => Ok(Vec::new()),
+        },
         Command::AddTrials { count: 0 } => Err("no trials to add".to_owned()),
         Command::AddTrials { .. } => Ok(Vec::new()),
         Command::Enqueue { params } => config.points.check(params).map(|()| Vec::new()).map_err(|p| p.to_string()),

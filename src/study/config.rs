@@ -6,12 +6,13 @@ use std::time::Duration;
 use crate::base::diagnostic::Problems;
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
+use crate::gpu::Watch;
 use crate::journal::event::{Direction, JobEvent, Params, StudyEvent};
 use crate::journal::layout::StudyDir;
 use crate::state::StudyState;
 
 use super::core::Plan;
-use super::launch::WorkerCommand;
+use super::launch::Launcher;
 
 /// The resolved specs of a study's jobs.
 pub trait Specs {
@@ -40,6 +41,8 @@ pub trait Specs {
     fn fingerprint(&self) -> String {
         format!("{}\n{}", self.study(), self.space())
     }
+    /// What the trial is tried again with after it ran out of memory; `None` when it cannot be made smaller.
+    fn smaller(&self, params: &Params) -> Option<Params>;
     /// What distinguishes this spec from an earlier `study.yaml`: one line a key.
     fn differences(&self, earlier: &Path) -> Vec<String>;
 }
@@ -102,15 +105,21 @@ pub struct StudyConfig {
     /// The points.
     pub points: Box<dyn Points>,
     /// How workers are started.
-    pub worker: WorkerCommand,
+    pub launcher: Box<dyn Launcher>,
     /// Whether an existing study may be continued.
     pub resume: bool,
     /// Whether to leave at once when all is done but a promotion (used by `promote`).
     pub only_promote: Option<Option<TrialId>>,
+    /// The GPUs of this machine that the study uses.
+    pub watch: Watch,
     /// Time between two looks at the world.
     pub tick: Duration,
-    /// Time between TERM and KILL.
+    /// Time between asking a worker to end and killing it.
     pub grace: Duration,
+    /// Time without a heartbeat after which a worker counts as lost.
+    pub patience: Duration,
+    /// Whether workers that an earlier controller left behind are killed instead of taken over.
+    pub kill_orphans: bool,
 }
 
 impl std::fmt::Debug for StudyConfig {

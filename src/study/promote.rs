@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::base::diagnostic::Problems;
 use crate::base::files::{self, with_path};
 use crate::base::ids::TrialId;
-use crate::base::process::ProcessRef;
 use crate::base::time::Timestamp;
 use crate::journal::event::{JobEvent, Outcome, StudyEvent};
 use crate::journal::failure::{Failure, FailureKind};
@@ -18,7 +17,7 @@ use crate::journal::layout::StudyDir;
 use crate::journal::tail::Tail;
 
 use super::controller::Controller;
-use super::launch;
+use super::launch::{self, Order, study_word};
 use super::supervise::Workers;
 
 /// Names of the promoted files.
@@ -191,20 +190,26 @@ impl Controller<'_> {
             direction: self.config.direction,
         };
         job.write(&dir)?;
-        let child = launch::spawn(&self.config.worker, &dir, &slot)?;
-        let pid = child.id();
-        let mut workers = Workers::new(self.config.grace);
-        let process = ProcessRef::of(pid).unwrap_or(ProcessRef { pid, start_ticks: 0 });
-        workers.add(trial, attempt, process, child, dir.clone());
+        let order = Order {
+            job: &dir,
+            study: study_word(&self.state),
+            item: format!("p{}a{attempt}", action.name().replace('_', "")),
+            attempt,
+            slot: &slot,
+            avoid: None,
+        };
+        let ticket = self.config.launcher.start(&order)?;
+        let mut workers = Workers::new(self.config.grace, self.config.patience);
+        workers.add(trial, attempt, ticket, dir.clone());
         loop {
-            if let Some(gone) = workers.poll(Timestamp::now()).pop() {
+            if let Some(gone) = workers.poll(self.config.launcher.as_mut()).pop() {
                 return Ok(Some(said(&dir, attempt)?.unwrap_or(gone.outcome)));
             }
-            match self.signals.count() {
-                0 if self.state.stop_wanted => workers.stop(trial, "asked to stop"),
-                0 => {}
-                1 => workers.stop(trial, "asked to stop"),
-                _ => workers.kill_all(),
+            let leaves = self.signals.count() > 0 || self.state.stop_wanted;
+            if self.signals.count() > 1 {
+                workers.kill_all(self.config.launcher.as_mut(), "killed by a second signal");
+            } else if leaves {
+                workers.stop(self.config.launcher.as_mut(), trial, "asked to stop");
             }
             self.look()?;
             self.observer.tick(&self.state, Timestamp::now());

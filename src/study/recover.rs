@@ -1,17 +1,13 @@
-//! What a controller finds when it takes over a study: workers to adopt, launches that nobody wrote down, trials to queue.
-
-use std::time::{Duration, Instant};
+//! What a controller finds when it takes over a study: launches that nobody wrote down, trials to queue.
 
 use crate::base::ids::TrialId;
-use crate::base::process::ProcessRef;
-use crate::journal::event::{JobEvent, Slot};
+use crate::journal::event::Slot;
 use crate::journal::failure::Policy;
 use crate::journal::job::Job;
-use crate::journal::layout::{JobDir, StudyDir};
-use crate::journal::tail::Tail;
+use crate::journal::layout::StudyDir;
 use crate::state::{StudyState, TrialStatus};
 
-use super::launch;
+use super::launch::{Launcher, Order, Ticket, study_word, trial_word};
 
 /// A worker whose launch is not in the controller's journal.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,14 +16,19 @@ pub struct Unrecorded {
     pub trial: TrialId,
     /// The attempt.
     pub attempt: u32,
-    /// The worker; pid 0 when it never said who it is.
-    pub process: ProcessRef,
+    /// The worker.
+    pub ticket: Ticket,
     /// What it occupies.
     pub slot: Slot,
 }
 
 /// Trials that wait although a worker was started for them: the controller died between starting and writing.
-pub fn unrecorded_launches(dir: &StudyDir, state: &StudyState, slots: &[Slot]) -> Vec<Unrecorded> {
+pub fn unrecorded_launches(
+    dir: &StudyDir,
+    state: &StudyState,
+    slots: &[Slot],
+    launcher: &mut dyn Launcher,
+) -> Vec<Unrecorded> {
     let mut found: Vec<Unrecorded> = Vec::new();
     for trial in state.trials.values().filter(|t| t.state == TrialStatus::Queued) {
         let job_dir = dir.trial(trial.id);
@@ -35,7 +36,6 @@ pub fn unrecorded_launches(dir: &StudyDir, state: &StudyState, slots: &[Slot]) -
         if job.attempt != trial.attempt + 1 {
             continue;
         }
-        let Some(process) = started(&job_dir, job.attempt) else { continue };
         let taken = |slot: &Slot| {
             found.iter().any(|u| u.slot.index == slot.index)
                 || state
@@ -45,30 +45,18 @@ pub fn unrecorded_launches(dir: &StudyDir, state: &StudyState, slots: &[Slot]) -
         };
         let slot = slots.iter().find(|s| s.gpus == job.gpus && !taken(s)).cloned();
         let slot = slot.unwrap_or(Slot { index: slots.len() + found.len(), gpus: job.gpus, threads: job.threads });
-        found.push(Unrecorded { trial: trial.id, attempt: job.attempt, process, slot });
+        let order = Order {
+            job: &job_dir,
+            study: study_word(state),
+            item: trial_word(trial.id, job.attempt),
+            attempt: job.attempt,
+            slot: &slot,
+            avoid: None,
+        };
+        let Some(ticket) = launcher.find(&order) else { continue };
+        found.push(Unrecorded { trial: trial.id, attempt: job.attempt, ticket, slot });
     }
     found
-}
-
-/// The worker of this attempt, from its own journal. One that holds its launch lock but has not spoken yet is given time.
-fn started(job: &JobDir, attempt: u32) -> Option<ProcessRef> {
-    const PATIENCE: Duration = Duration::from_secs(20);
-    let since = Instant::now();
-    loop {
-        let occupied = launch::is_occupied(job);
-        let lines = Tail::new(job.events()).read::<JobEvent>().unwrap_or_default();
-        let said = lines.iter().rev().find_map(|line| match &line.event {
-            JobEvent::JobStarted { process, attempt: a, .. } => Some((*a == attempt).then_some(*process)),
-            _ => None,
-        });
-        match said.flatten() {
-            Some(process) => return Some(process),
-            // Not there, and it never spoke: it did nothing that a new start would repeat.
-            None if !occupied => return None,
-            None if since.elapsed() > PATIENCE => return Some(ProcessRef { pid: 0, start_ticks: 0 }),
-            None => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
 }
 
 /// Trials that failed in a way that stopped the study: its cause may have been corrected since.

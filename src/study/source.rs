@@ -16,6 +16,18 @@ use crate::state::{StudyState, TrialState, TrialStatus};
 
 use super::config::{Points, Specs};
 
+/// Keys of `automl` that say what a study runs on: they may change when it goes on.
+const PLACE: [&str; 8] = [
+    "launcher",
+    "gpus",
+    "trials_per_gpu",
+    "cpu_slots",
+    "max_concurrent",
+    "pin_threads",
+    "avoid_busy_gpus",
+    "lost_after",
+];
+
 /// The specs of a study's jobs, all from one resolved spec.
 #[derive(Clone, Debug)]
 pub struct SpecSource {
@@ -76,18 +88,31 @@ impl Specs for SpecSource {
 
     fn fingerprint(&self) -> String {
         let mut tree = self.spec.tree.clone();
-        // Where a study lies is no part of what it is: it may be moved, and named by another path.
+        // Where a study lies and what it runs on is no part of what it is: it may be moved, and go on elsewhere.
         if let Some(map) = tree.as_object_mut() {
             map.shift_remove("results_dir");
+            if let Some(automl) = map.get_mut("automl").and_then(Value::as_object_mut) {
+                PLACE.iter().for_each(|key| drop(automl.shift_remove(*key)));
+            }
         }
         format!("{tree}\n{}", self.space.to_yaml())
+    }
+
+    fn smaller(&self, params: &Params) -> Option<Params> {
+        const BATCH: &str = "dataset.train.batch_size";
+        let values: Vec<_> = params.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let batch = self.spec.with(&values).ok()?.get(BATCH)?.as_u64()?;
+        (batch >= 2).then(|| Params::from([(BATCH.to_owned(), (batch / 2).into())]))
     }
 
     fn differences(&self, earlier: &Path) -> Vec<String> {
         let Ok(old) = spec::load(self.spec.action, Some(earlier), &[]) else { return Vec::new() };
         let mut list = Vec::new();
         compare("", &old.tree, &self.spec.tree, &mut list);
-        list.retain(|line| !line.starts_with("results_dir "));
+        list.retain(|line| {
+            let is_place = |line: &str| PLACE.iter().any(|key| line.starts_with(key));
+            !line.starts_with("results_dir ") && !line.strip_prefix("automl.").is_some_and(is_place)
+        });
         list
     }
 }
@@ -157,7 +182,7 @@ fn observation(trial: &TrialState, space: &Space, metric: &str) -> Observation {
     if trial.origin == PointOrigin::Baseline {
         params.retain(|key, _| space.contains(key));
     }
-    let infeasible = |t: &TrialState| t.failure.as_ref().is_some_and(|f| f.kind.policy() == Policy::Infeasible);
+    let infeasible = |t: &TrialState| t.failure.as_ref().is_some_and(|f| f.kind.is_infeasible());
     let state = match trial.state {
         TrialStatus::Completed => ObservedState::Complete,
         TrialStatus::Pruned => ObservedState::Pruned,

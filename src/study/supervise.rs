@@ -1,31 +1,59 @@
-//! Workers as processes: who runs, who ended and how, and the way out (TERM, a grace period, KILL).
+//! Workers that run: who ended and how, the way out (asked, a grace period, killed), and hearts that stopped beating.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
-
-use crate::base::exit::ExitCode;
 use crate::base::ids::TrialId;
-use crate::base::process::ProcessRef;
-use crate::base::time::{Timestamp, seconds_between};
 use crate::journal::event::Outcome;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::heartbeat::{Heartbeat, PERIOD_S};
 use crate::journal::layout::JobDir;
 
+use super::launch::{Launcher, Life, Ticket};
+
+/// Beats that a worker which nobody can see otherwise may miss.
+const UNSEEN_BEATS: f64 = 15.0;
+
 /// A worker that is watched.
 #[derive(Debug)]
 struct Worker {
-    process: ProcessRef,
-    /// `None` for a worker that an earlier controller started.
-    child: Option<Child>,
+    ticket: Ticket,
     job: JobDir,
     attempt: u32,
     stopping: Option<(Instant, String)>,
     killed: bool,
+    /// Killed because its heart had stopped.
+    lost: bool,
+    pulse: Pulse,
+}
+
+/// The last beat and when this controller first saw it: its own clock alone, so that a clock that jumps, or another one on
+/// another machine, stops no heart.
+#[derive(Debug)]
+struct Pulse {
+    beat: Option<Heartbeat>,
+    since: Instant,
+    looked: Instant,
+}
+
+impl Pulse {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { beat: None, since: now, looked: now }
+    }
+
+    /// How long the heart has been silent.
+    fn silence(&mut self, job: &JobDir) -> Duration {
+        if self.looked.elapsed().as_secs_f64() >= PERIOD_S / 2.0 {
+            self.looked = Instant::now();
+            let beat = Heartbeat::read(&job.heartbeat());
+            if beat != self.beat {
+                self.beat = beat;
+                self.since = self.looked;
+            }
+        }
+        self.since.elapsed()
+    }
 }
 
 /// A worker that is gone.
@@ -35,7 +63,9 @@ pub struct Gone {
     pub trial: TrialId,
     /// The attempt.
     pub attempt: u32,
-    /// How it ended as far as its process tells; what its journal says takes precedence.
+    /// Whether it was asked to.
+    pub asked: bool,
+    /// How it ended as far as its launcher tells; what its journal says takes precedence.
     pub outcome: Outcome,
 }
 
@@ -44,23 +74,19 @@ pub struct Gone {
 pub struct Workers {
     list: BTreeMap<TrialId, Worker>,
     grace: Duration,
-    host: String,
+    patience: Duration,
 }
 
 impl Workers {
-    /// No workers yet; `grace` is the time between TERM and KILL.
-    pub fn new(grace: Duration) -> Self {
-        Self { list: BTreeMap::new(), grace, host: crate::base::process::host() }
+    /// No workers yet. `grace` is the time between asking and killing, `patience` that without a heartbeat.
+    pub fn new(grace: Duration, patience: Duration) -> Self {
+        Self { list: BTreeMap::new(), grace, patience }
     }
 
-    /// Watches a worker that was just started.
-    pub fn add(&mut self, trial: TrialId, attempt: u32, process: ProcessRef, child: Child, job: JobDir) {
-        self.list.insert(trial, Worker { process, child: Some(child), job, attempt, stopping: None, killed: false });
-    }
-
-    /// Watches a worker that an earlier controller started, alive or not.
-    pub fn adopt(&mut self, trial: TrialId, attempt: u32, process: ProcessRef, job: JobDir) {
-        self.list.insert(trial, Worker { process, child: None, job, attempt, stopping: None, killed: false });
+    /// Watches a worker, of this controller or of an earlier one, alive or not.
+    pub fn add(&mut self, trial: TrialId, attempt: u32, ticket: Ticket, job: JobDir) {
+        let (stopping, killed, lost, pulse) = (None, false, false, Pulse::new());
+        self.list.insert(trial, Worker { ticket, job, attempt, stopping, killed, lost, pulse });
     }
 
     /// Whether no worker is left.
@@ -70,38 +96,39 @@ impl Workers {
 
     /// Asks the worker of a trial to write a checkpoint and end; asking again does nothing, but after the grace period it
     /// is killed.
-    pub fn stop(&mut self, trial: TrialId, why: &str) {
+    pub fn stop(&mut self, launcher: &mut dyn Launcher, trial: TrialId, why: &str) {
         let grace = self.grace;
         let Some(worker) = self.list.get_mut(&trial) else { return };
         match &worker.stopping {
             None => {
                 worker.stopping = Some((Instant::now(), why.to_owned()));
-                signal(worker.process, Signal::TERM);
+                launcher.stop(&worker.ticket, &worker.job);
             }
             Some((since, _)) if since.elapsed() >= grace && !worker.killed => {
                 worker.killed = true;
-                signal(worker.process, Signal::KILL);
+                launcher.kill(&worker.ticket, &worker.job);
             }
             Some(_) => {}
         }
     }
 
     /// Kills every worker now.
-    pub fn kill_all(&mut self) {
+    pub fn kill_all(&mut self, launcher: &mut dyn Launcher, why: &str) {
         for worker in self.list.values_mut() {
             worker.killed = true;
-            worker.stopping.get_or_insert_with(|| (Instant::now(), "killed by a second signal".to_owned()));
-            signal(worker.process, Signal::KILL);
+            worker.stopping.get_or_insert_with(|| (Instant::now(), why.to_owned()));
+            launcher.kill(&worker.ticket, &worker.job);
         }
     }
 
     /// The workers that are gone since the last call.
-    pub fn poll(&mut self, now: Timestamp) -> Vec<Gone> {
+    pub fn poll(&mut self, launcher: &mut dyn Launcher) -> Vec<Gone> {
         let mut gone = Vec::new();
-        let host = &self.host;
-        self.list.retain(|trial, worker| match ended(worker, host, now) {
+        let patience = self.patience;
+        self.list.retain(|trial, worker| match worker.ended(launcher, patience) {
             Some(outcome) => {
-                gone.push(Gone { trial: *trial, attempt: worker.attempt, outcome });
+                let asked = worker.stopping.is_some();
+                gone.push(Gone { trial: *trial, attempt: worker.attempt, asked, outcome });
                 false
             }
             None => true,
@@ -110,72 +137,141 @@ impl Workers {
     }
 }
 
-fn ended(worker: &mut Worker, host: &str, now: Timestamp) -> Option<Outcome> {
-    let status = match &mut worker.child {
-        Some(child) => Some(child.try_wait().ok()??),
-        None => None,
-    };
-    if status.is_none() && is_alive(worker, host, now) {
-        return None;
+impl Worker {
+    fn ended(&mut self, launcher: &mut dyn Launcher, patience: Duration) -> Option<Outcome> {
+        let outcome = match launcher.life(&self.ticket, &self.job) {
+            Life::Gone(outcome) => outcome,
+            Life::Waiting => {
+                self.pulse = Pulse::new();
+                return None;
+            }
+            Life::Running => {
+                let silence = self.pulse.silence(&self.job);
+                if silence >= patience && !self.killed {
+                    self.killed = true;
+                    self.lost = true;
+                    launcher.kill(&self.ticket, &self.job);
+                }
+                return None;
+            }
+            Life::Unknown => {
+                let silence = self.pulse.silence(&self.job);
+                if silence.as_secs_f64() < UNSEEN_BEATS * PERIOD_S {
+                    return None;
+                }
+                let place = self.pulse.beat.as_ref().map_or_else(String::new, |beat| format!(" on {}", beat.host));
+                lost(format!("the worker{place} has given no sign of life for {:.0} s", silence.as_secs_f64()))
+            }
+        };
+        Some(match &self.stopping {
+            _ if self.lost => {
+                lost(format!("the worker's heart had not beaten for {:.0} s: it was killed", patience.as_secs_f64()))
+            }
+            Some((_, why)) => Outcome::Stopped { why: why.clone() },
+            None => outcome,
+        })
     }
-    Some(match (&worker.stopping, status) {
-        (Some((_, why)), _) => Outcome::Stopped { why: why.clone() },
-        (None, Some(status)) => Outcome::Failed { failure: failure(status, &worker.job) },
-        (None, None) => Outcome::Failed {
-            failure: Failure::new(FailureKind::Lost, "the worker is gone and left no last word in its journal"),
-        },
-    })
 }
 
-/// A worker on this machine lives as long as its process; one on another machine as long as its heart beats.
-fn is_alive(worker: &Worker, host: &str, now: Timestamp) -> bool {
-    match Heartbeat::read(&worker.job.heartbeat()) {
-        Some(beat) if beat.host != host => seconds_between(beat.ts, now) < 15.0 * PERIOD_S,
-        _ if worker.process.pid == 0 => super::launch::is_occupied(&worker.job),
-        _ => worker.process.is_alive(),
-    }
+fn lost(what: String) -> Outcome {
+    Outcome::Failed { failure: Failure::new(FailureKind::Lost, what) }
 }
 
-fn failure(status: ExitStatus, job: &JobDir) -> Failure {
-    let tail = console_tail(job);
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => {
-            Failure::new(FailureKind::Killed, format!("the worker was killed by signal {signal}{tail}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::process::{ProcessRef, host};
+    use crate::base::time::Timestamp;
+    use crate::study::launch::Order;
+
+    /// Says what it is told to say and notes what it is asked.
+    #[derive(Debug)]
+    struct Told(Life, Vec<&'static str>);
+
+    impl Launcher for Told {
+        fn start(&mut self, _: &Order<'_>) -> std::io::Result<Ticket> {
+            Err(std::io::ErrorKind::Unsupported.into())
         }
-        (None, Some(0)) => Failure::new(FailureKind::Unknown, "the worker ended without a last word in its journal"),
-        (None, code) => {
-            let shown = code.map_or_else(|| "?".to_owned(), |c| c.to_string());
-            Failure::new(kind_of(code), format!("the worker ended with exit code {shown}{tail}"))
+        fn find(&mut self, _: &Order<'_>) -> Option<Ticket> {
+            None
+        }
+        fn life(&mut self, _: &Ticket, _: &JobDir) -> Life {
+            self.0.clone()
+        }
+        fn stop(&mut self, _: &Ticket, _: &JobDir) {
+            self.1.push("stop");
+        }
+        fn kill(&mut self, _: &Ticket, _: &JobDir) {
+            self.1.push("kill");
         }
     }
-}
 
-/// A worker that could not even open its journal still says what was wrong by its exit code.
-fn kind_of(code: Option<i32>) -> FailureKind {
-    let is = |exit: ExitCode| code == Some(i32::from(exit as u8));
-    match () {
-        () if is(ExitCode::Unavailable) => FailureKind::Unavailable,
-        () if is(ExitCode::Usage) => FailureKind::SpecInvalid,
-        () if is(ExitCode::Data) => FailureKind::BadData,
-        () if is(ExitCode::Device) => FailureKind::OutOfMemory,
-        () => FailureKind::Unknown,
+    fn dead() -> Life {
+        Life::Gone(Outcome::Failed { failure: Failure::new(FailureKind::Killed, "signal 9") })
     }
-}
 
-/// The line of the console that says what happened: the last error, or else the last line.
-fn console_tail(job: &JobDir) -> String {
-    let text = std::fs::read(job.console()).unwrap_or_default();
-    let start = text.len().saturating_sub(2000);
-    let text = String::from_utf8_lossy(&text[start..]);
-    let mut lines = text.lines().rev().filter(|l| !l.trim().is_empty());
-    let error = lines.clone().find(|l| l.starts_with("error"));
-    error.or_else(|| lines.next()).map_or_else(String::new, |l| format!(": {}", l.trim()))
-}
+    fn workers(grace: Duration, patience: Duration, job: &std::path::Path) -> Workers {
+        let mut workers = Workers::new(grace, patience);
+        workers.add(TrialId(1), 1, Ticket::of_batch("7"), JobDir(job.to_owned()));
+        workers
+    }
 
-/// Sends to the worker's group, if it still is that very process.
-fn signal(process: ProcessRef, signal: Signal) {
-    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return };
-    if process.is_alive() && rustix::process::kill_process_group(pid, signal).is_err() {
-        let _ = rustix::process::kill_process(pid, signal);
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn worker_is_asked_once_then_killed_once_and_counts_as_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut launcher = Told(Life::Running, Vec::new());
+        let mut list = workers(Duration::ZERO, LONG, dir.path());
+        for _ in 0..4 {
+            list.stop(&mut launcher, TrialId(1), "asked");
+        }
+        assert_eq!(launcher.1, ["stop", "kill"]);
+        launcher.0 = dead();
+        assert_eq!(list.poll(&mut launcher)[0].outcome, Outcome::Stopped { why: "asked".to_owned() });
+        assert!(list.is_empty());
+    }
+
+    #[test]
+    fn silent_heart_is_killed_and_lost_but_not_while_it_waits_in_a_queue() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut launcher = Told(Life::Waiting, Vec::new());
+        let mut list = workers(LONG, Duration::ZERO, dir.path());
+        assert!(list.poll(&mut launcher).is_empty() && launcher.1.is_empty());
+        launcher.0 = Life::Running;
+        assert!(list.poll(&mut launcher).is_empty());
+        assert!(list.poll(&mut launcher).is_empty());
+        assert_eq!(launcher.1, ["kill"]);
+        launcher.0 = dead();
+        match &list.poll(&mut launcher)[0].outcome {
+            Outcome::Failed { failure } => assert_eq!(failure.kind, FailureKind::Lost),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn beat_from_another_clock_still_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = JobDir(dir.path().to_owned());
+        let beat = |step| Heartbeat {
+            process: ProcessRef::current(),
+            host: host(),
+            ts: Timestamp::UNIX_EPOCH,
+            epoch: 1,
+            step,
+            total_steps: 9,
+            images_per_s: 1.0,
+            loss: None,
+        };
+        let mut pulse = Pulse::new();
+        let past = Instant::now().checked_sub(Duration::from_secs(100)).unwrap();
+        (pulse.since, pulse.looked) = (past, past);
+        beat(1).write(&job.heartbeat()).unwrap();
+        assert!(pulse.silence(&job) < Duration::from_secs(50), "a new beat, whatever its time says");
+        (pulse.since, pulse.looked) = (past, past);
+        assert!(pulse.silence(&job) > Duration::from_secs(50), "the same beat is no sign of life");
+        beat(2).write(&job.heartbeat()).unwrap();
+        pulse.looked = past;
+        assert!(pulse.silence(&job) < Duration::from_secs(50));
     }
 }

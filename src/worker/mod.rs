@@ -50,6 +50,8 @@ pub fn run(dir: &JobDir) -> Result<ExitCode, Problems> {
         Err(e) => io(e),
     })?;
     let mut job = Job::read(dir).map_err(|e| problem(ExitCode::Usage, e.to_string()))?;
+    // The batch system started the same job again, and an earlier run of it may have left a checkpoint.
+    job.resume |= std::env::var("SLURM_RESTART_COUNT").is_ok_and(|count| count != "0");
     let mut events = Writer::open(&dir.events()).map_err(io)?;
     let signals = signals::Signals::install(dir).map_err(io)?;
     if job.threads > 0 {

@@ -1,4 +1,5 @@
-//! How a worker is asked to stop: TERM or INT, or a file `stop.json` in its folder.
+//! How a worker is asked to stop: TERM or INT, USR1 (a batch system near the end of a time limit), or a file `stop.json` in
+//! its folder.
 //!
 //! Invariant: the first request lets the job write a checkpoint; a second INT ends the process at once.
 
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 
 use crate::base::exit::ExitCode;
@@ -26,7 +27,7 @@ impl Signals {
     pub(super) fn install(dir: &JobDir) -> io::Result<Self> {
         let out = Self { stop: Arc::default(), number: Arc::default(), file: dir.path().join("stop.json") };
         flag::register_conditional_shutdown(SIGINT, ExitCode::Interrupted as i32, Arc::clone(&out.stop))?;
-        for signal in [SIGTERM, SIGINT] {
+        for signal in [SIGTERM, SIGINT, SIGUSR1] {
             flag::register_usize(signal, Arc::clone(&out.number), signal as usize)?;
             flag::register(signal, Arc::clone(&out.stop))?;
         }
@@ -54,6 +55,7 @@ impl Signals {
         match self.number.load(Ordering::Relaxed) as i32 {
             SIGTERM => return Some("SIGTERM".to_owned()),
             SIGINT => return Some("SIGINT".to_owned()),
+            SIGUSR1 => return Some("SIGUSR1: the time limit is near".to_owned()),
             _ => {}
         }
         let text = std::fs::read(&self.file).ok()?;

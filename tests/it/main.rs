@@ -10,6 +10,7 @@ mod e2e;
 #[cfg(feature = "torch")]
 mod export;
 mod fake;
+mod kubernetes;
 #[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]
@@ -17,8 +18,10 @@ mod onnx;
 #[cfg(feature = "torch")]
 mod retrieval;
 mod search;
+mod slurm;
 mod space;
 mod spec;
+mod steer;
 mod study;
 #[cfg(feature = "torch")]
 mod tensors;

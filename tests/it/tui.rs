@@ -345,7 +345,8 @@ fn study_folder() -> (tempfile::TempDir, StudyDir) {
         repeats: None,
         expected_gain: None,
     };
-    let launched = |id, index| StudyEvent::JobLaunched { trial: TrialId(id), attempt: 1, process, slot: slot(index) };
+    let launched =
+        |id, index| StudyEvent::JobLaunched { trial: TrialId(id), attempt: 1, process, slot: slot(index), batch: None };
     for (seconds, event) in [
         (
             0,
@@ -369,7 +370,16 @@ fn study_folder() -> (tempfile::TempDir, StudyDir) {
         (3, launched(0, 0)),
         (4, suggested(1, 2e-5)),
         (5, launched(1, 1)),
-        (90, StudyEvent::JobEnded { trial: TrialId(0), attempt: 1, outcome: Outcome::Completed }),
+        (
+            90,
+            StudyEvent::JobEnded {
+                trial: TrialId(0),
+                attempt: 1,
+                outcome: Outcome::Completed,
+                seconds: None,
+                stopped_at: None,
+            },
+        ),
         (
             91,
             StudyEvent::TrialEnded {

@@ -1,97 +1,179 @@
 //! Carries out what [`crate::study::core`] decided, and writes it down.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::{Controller, Left};
 use crate::base::files;
 use crate::base::ids::TrialId;
-use crate::base::process::ProcessRef;
 use crate::journal::event::{PointOrigin, Slot, StudyEvent, TrialEnd};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::{Action, Job};
 use crate::study::core::Command;
-use crate::study::launch;
+use crate::study::launch::{Order, Ticket, study_word, trial_word};
+
+/// Launches in a row that may fail for a reason that passes (a batch system that does not answer), with a pause between
+/// two of up to a minute: about a quarter of an hour.
+const HOLDS: u32 = 20;
+
+/// A trial that gets a slot.
+struct Launch {
+    trial: TrialId,
+    attempt: u32,
+    slot: Slot,
+}
 
 impl Controller<'_> {
-    pub(super) fn execute(&mut self, command: Command) -> io::Result<Option<Left>> {
-        match command {
-            Command::StopJob { trial, why } => self.workers.stop(trial, &why),
-            Command::QueueTrial { trial, why } => self.append(StudyEvent::TrialQueued { trial, why })?,
-            Command::PauseTrial { trial } => self.append(StudyEvent::TrialPaused { trial, at_rung: false })?,
-            Command::EndTrial { trial, end, failure } => {
-                self.read_trial(trial)?;
-                let Some(t) = self.state.trials.get(&trial) else { return Ok(None) };
-                let (value, best_epoch, epochs) = (t.value, t.best_epoch, t.epochs);
-                self.append(StudyEvent::TrialEnded { trial, state: end, value, best_epoch, epochs, failure })?;
-                self.tidy_up()?;
+    pub(super) fn execute(&mut self, commands: Vec<Command>) -> io::Result<Option<Left>> {
+        let mut launches = Vec::new();
+        for command in commands {
+            match command {
+                Command::StopJob { trial, why } => self.workers.stop(self.config.launcher.as_mut(), trial, &why),
+                Command::QueueTrial { trial, why } => self.append(StudyEvent::TrialQueued { trial, why })?,
+                Command::ShrinkTrial { trial, failure } => self.shrink(trial, failure)?,
+                Command::PauseTrial { trial } => self.append(StudyEvent::TrialPaused { trial, at_rung: false })?,
+                Command::EndTrial { trial, end, failure } => self.end_trial(trial, end, failure)?,
+                Command::Suggest { trial } => self.suggest(trial)?,
+                Command::Launch { trial, attempt, slot } => launches.push(Launch { trial, attempt, slot }),
+                Command::Promote { trial } => self.promote(trial)?,
+                Command::EndStudy { reason } => {
+                    self.tidy_up()?;
+                    self.append(StudyEvent::StudyEnded { reason })?;
+                }
+                Command::Leave { reason } => return self.leave(reason).map(Some),
             }
-            Command::Suggest { trial } => {
-                let (params, origin) = if trial.0 == 0 {
-                    (self.config.specs.baseline(), PointOrigin::Baseline)
-                } else if let Some(params) = self.state.enqueued.front() {
-                    (params.clone(), PointOrigin::Enqueued)
-                } else {
-                    (self.config.points.suggest(&self.state, trial), PointOrigin::Sampler)
-                };
-                let budget = self.config.max_epochs;
-                self.append(StudyEvent::TrialSuggested {
-                    trial,
-                    params,
-                    origin,
-                    budget,
-                    repeats: None,
-                    expected_gain: None,
-                })?;
-            }
-            Command::Launch { trial, attempt, slot } => self.launch(trial, attempt, slot)?,
-            Command::Promote { trial } => self.promote(trial)?,
-            Command::EndStudy { reason } => {
-                self.tidy_up()?;
-                self.append(StudyEvent::StudyEnded { reason })?;
-            }
-            Command::Leave { reason } => return self.leave(reason).map(Some),
         }
+        self.launch(launches)?;
         Ok(None)
     }
 
-    fn launch(&mut self, trial: TrialId, attempt: u32, slot: Slot) -> io::Result<()> {
-        let job_dir = self.config.dir.trial(trial);
-        std::fs::create_dir_all(job_dir.path()).map_err(files::with_path(job_dir.path()))?;
+    fn suggest(&mut self, trial: TrialId) -> io::Result<()> {
+        let (params, origin) = if trial.0 == 0 {
+            (self.config.specs.baseline(), PointOrigin::Baseline)
+        } else if let Some(params) = self.state.enqueued.front() {
+            (params.clone(), PointOrigin::Enqueued)
+        } else {
+            (self.config.points.suggest(&self.state, trial), PointOrigin::Sampler)
+        };
+        let budget = self.config.max_epochs;
+        let (repeats, expected_gain) = (None, None);
+        self.append(StudyEvent::TrialSuggested { trial, params, origin, budget, repeats, expected_gain })
+    }
+
+    fn end_trial(&mut self, trial: TrialId, end: TrialEnd, failure: Option<Failure>) -> io::Result<()> {
+        self.read_trial(trial)?;
+        let Some(t) = self.state.trials.get(&trial) else { return Ok(()) };
+        let (value, best_epoch, epochs) = (t.value, t.best_epoch, t.epochs);
+        self.append(StudyEvent::TrialEnded { trial, state: end, value, best_epoch, epochs, failure })?;
+        self.tidy_up()
+    }
+
+    /// A trial that did not fit is tried again with half the batch; what changed is in the journal.
+    fn shrink(&mut self, trial: TrialId, failure: Failure) -> io::Result<()> {
         let Some(t) = self.state.trials.get(&trial) else { return Ok(()) };
         let params = if t.origin == PointOrigin::Baseline { Default::default() } else { t.params.clone() };
+        match self.config.specs.smaller(&params) {
+            Some(values) => {
+                let why = failure.to_string();
+                self.append(StudyEvent::TrialAdjusted { trial, values, why })
+            }
+            None => self.end_trial(trial, TrialEnd::Failed, Some(failure)),
+        }
+    }
+
+    /// Starts the workers of these trials, all of them in one go where the launcher can.
+    fn launch(&mut self, mut launches: Vec<Launch>) -> io::Result<()> {
+        if launches.is_empty() || self.hold.is_some_and(|(until, _)| Instant::now() < until) {
+            return Ok(());
+        }
+        let mut failed = None;
+        launches.retain(|launch| match self.prepare(launch) {
+            Ok(is_ready) => is_ready,
+            Err(e) => {
+                failed.get_or_insert(e);
+                false
+            }
+        });
+        if let Some(e) = failed {
+            return Err(e);
+        }
+        let study = study_word(&self.state);
+        let folders: Vec<_> = launches.iter().map(|l| self.config.dir.trial(l.trial)).collect();
+        let orders: Vec<Order<'_>> = launches
+            .iter()
+            .zip(&folders)
+            .map(|(l, job)| Order {
+                job,
+                study: study.clone(),
+                item: trial_word(l.trial, l.attempt),
+                attempt: l.attempt,
+                slot: &l.slot,
+                avoid: self.state.trials.get(&l.trial).and_then(|t| t.failed_host()),
+            })
+            .collect();
+        let answers = self.config.launcher.start_all(&orders);
+        for ((launch, job), answer) in launches.into_iter().zip(folders).zip(answers) {
+            let Launch { trial, attempt, slot } = launch;
+            match answer {
+                Ok(ticket) => {
+                    self.hold = None;
+                    self.workers.add(trial, attempt, ticket.clone(), job);
+                    let Ticket { process, batch } = ticket;
+                    self.append(StudyEvent::JobLaunched { trial, attempt, process, slot, batch })?;
+                }
+                Err(e) => self.hold_back(e)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A batch system that does not answer is asked again later; anything else ends the controller.
+    fn hold_back(&mut self, e: io::Error) -> io::Result<()> {
+        let times = self.hold.map_or(0, |(_, times)| times) + 1;
+        if e.kind() != io::ErrorKind::TimedOut || times > HOLDS {
+            return Err(e);
+        }
+        let pause = Duration::from_secs((1 << times.min(6)).min(60));
+        self.hold = Some((Instant::now() + pause, times));
+        self.observer.note(&format!("{e}; nothing is started for {} s", pause.as_secs()));
+        Ok(())
+    }
+
+    /// Writes the folder of a job; false when its trial can never run.
+    fn prepare(&mut self, launch: &Launch) -> io::Result<bool> {
+        let job_dir = self.config.dir.trial(launch.trial);
+        std::fs::create_dir_all(job_dir.path()).map_err(files::with_path(job_dir.path()))?;
+        let Some(t) = self.state.trials.get(&launch.trial) else { return Ok(false) };
+        let mut params = if t.origin == PointOrigin::Baseline { Default::default() } else { t.params.clone() };
+        params.extend(t.adjusted.clone());
+        let (budget, starts_anew) = (t.budget, t.starts_anew);
         let yaml = match self.config.specs.trial(&params, job_dir.path()) {
             Ok(yaml) => yaml,
             Err(problems) => {
-                let failure =
-                    Failure::new(FailureKind::SpecInvalid, format!("the point makes no valid spec: {problems}"));
-                return self.append(StudyEvent::TrialEnded {
-                    trial,
-                    state: TrialEnd::Failed,
-                    value: None,
-                    best_epoch: None,
-                    epochs: 0,
-                    failure: Some(failure),
-                });
+                let what = format!("the point makes no valid spec: {problems}");
+                let failure = Failure::new(FailureKind::SpecInvalid, what);
+                self.end_trial(launch.trial, TrialEnd::Failed, Some(failure))?;
+                return Ok(false);
             }
         };
+        if starts_anew && job_dir.checkpoints().exists() {
+            // They belong to other settings.
+            std::fs::remove_dir_all(job_dir.checkpoints()).map_err(files::with_path(&job_dir.checkpoints()))?;
+        }
         files::atomic_write(&job_dir.spec(), yaml.as_bytes())?;
         let job = Job {
             action: Action::Train,
-            trial: Some(trial),
-            attempt,
-            until_epoch: t.budget,
-            resume: attempt > 1,
-            gpus: slot.gpus.clone(),
-            threads: slot.threads,
+            trial: Some(launch.trial),
+            attempt: launch.attempt,
+            until_epoch: budget,
+            resume: launch.attempt > 1 && !starts_anew,
+            gpus: launch.slot.gpus.clone(),
+            threads: launch.slot.threads,
             cache: self.config.dir.cache(),
             metric: self.config.metric.clone(),
             direction: self.config.direction,
         };
         job.write(&job_dir)?;
-        let child = launch::spawn(&self.config.worker, &job_dir, &slot)?;
-        let pid = child.id();
-        let process = ProcessRef::of(pid).unwrap_or(ProcessRef { pid, start_ticks: 0 });
-        self.workers.add(trial, attempt, process, child, job_dir);
-        self.append(StudyEvent::JobLaunched { trial, attempt, process, slot })
+        Ok(true)
     }
 }

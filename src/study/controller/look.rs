@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Controller;
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
-use crate::journal::event::StudyEvent;
+use crate::journal::event::{Outcome, StudyEvent};
 use crate::journal::spool;
 use crate::study::commands;
 
@@ -16,7 +16,7 @@ impl Controller<'_> {
         if self.signals.count() > 1 && !self.killed {
             self.killed = true;
             self.observer.note("second signal: killing all workers");
-            self.workers.kill_all();
+            self.workers.kill_all(self.config.launcher.as_mut(), "killed by a second signal");
         }
         if self.config.only_promote.is_none() {
             self.read_spool()?;
@@ -29,17 +29,37 @@ impl Controller<'_> {
                 observer.job(state, trial, &line.event);
             })?;
         }
-        for gone in self.workers.poll(Timestamp::now()) {
+        for gone in self.workers.poll(self.config.launcher.as_mut()) {
             self.read_trial(gone.trial)?;
             let trial = self.state.trials.get(&gone.trial);
-            let said = trial
-                .filter(|t| t.started.is_some_and(|(attempt, _)| attempt == gone.attempt))
-                .and_then(|t| t.reported.clone());
-            self.append(StudyEvent::JobEnded {
-                trial: gone.trial,
-                attempt: gone.attempt,
-                outcome: said.unwrap_or(gone.outcome),
-            })?;
+            let started = trial.filter(|t| t.has_started(gone.attempt));
+            let said = started.and_then(|t| t.reported.clone());
+            let seconds = started.map_or(0.0, |t| t.running_seconds(Timestamp::now()));
+            let outcome = said.unwrap_or(gone.outcome);
+            let by_others = matches!(outcome, Outcome::Stopped { .. }) && !gone.asked;
+            let stopped_at = trial.filter(|_| by_others).map(|t| t.last_step());
+            let (trial, attempt, seconds) = (gone.trial, gone.attempt, Some(seconds));
+            self.append(StudyEvent::JobEnded { trial, attempt, outcome, seconds, stopped_at })?;
+        }
+        self.look_at_gpus()?;
+        while let Some(note) = self.config.launcher.note() {
+            self.observer.note(&note);
+        }
+        Ok(())
+    }
+
+    /// Keeps the plan off GPUs that somebody else uses, and now and then writes down how busy the study's own are.
+    fn look_at_gpus(&mut self) -> io::Result<()> {
+        let active: Vec<_> = self.state.trials.values().filter(|t| t.state.is_active()).collect();
+        let groups: Vec<u32> = active.iter().filter_map(|t| Some(t.process?.pid)).collect();
+        let used: Vec<u32> = active.iter().filter_map(|t| t.slot.as_ref()).flat_map(|s| s.gpus.clone()).collect();
+        let news = self.config.watch.look(&groups, &used);
+        self.config.plan.busy = self.config.watch.busy();
+        for note in news.notes {
+            self.observer.note(&note);
+        }
+        if !news.samples.is_empty() {
+            self.append(StudyEvent::GpusSampled { gpus: news.samples })?;
         }
         Ok(())
     }

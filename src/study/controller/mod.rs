@@ -73,6 +73,8 @@ pub(super) struct Controller<'a> {
     next_tails: Instant,
     next_snapshot: Instant,
     killed: bool,
+    /// Since a launch failed for a reason that may pass: not before this, and how often in a row.
+    hold: Option<(Instant, u32)>,
     /// Why the study had ended when this controller took it.
     was_ended: Option<String>,
     _lock: OwnerLock,
@@ -91,10 +93,8 @@ impl Controller<'_> {
                     core::step(&self.state, &self.config.plan, now, leaving)
                 };
                 let before = self.state.next_seq;
-                for command in commands {
-                    if let Some(left) = self.execute(command)? {
-                        return Ok(left);
-                    }
+                if let Some(left) = self.execute(commands)? {
+                    return Ok(left);
                 }
                 if self.state.next_seq == before {
                     break;
@@ -157,16 +157,18 @@ impl Controller<'_> {
         let trials: Vec<TrialId> = self.state.trials.values().filter(|t| t.state.is_active()).map(|t| t.id).collect();
         while !self.workers.is_empty() {
             for trial in &trials {
-                self.workers.stop(*trial, why);
+                self.workers.stop(self.config.launcher.as_mut(), *trial, why);
             }
             if self.signals.count() > 1 {
-                self.workers.kill_all();
+                self.workers.kill_all(self.config.launcher.as_mut(), why);
             }
-            for gone in self.workers.poll(Timestamp::now()) {
+            for gone in self.workers.poll(self.config.launcher.as_mut()) {
                 let _ = self.append(StudyEvent::JobEnded {
                     trial: gone.trial,
                     attempt: gone.attempt,
                     outcome: Outcome::Stopped { why: why.to_owned() },
+                    seconds: None,
+                    stopped_at: None,
                 });
             }
             std::thread::sleep(self.config.tick);
@@ -199,6 +201,7 @@ fn trial_of(event: &StudyEvent) -> Option<TrialId> {
         | StudyEvent::TrialExtended { trial, .. }
         | StudyEvent::TrialGivenUp { trial, .. }
         | StudyEvent::TrialQueued { trial, .. }
+        | StudyEvent::TrialAdjusted { trial, .. }
         | StudyEvent::CheckpointDeleted { trial, .. }
         | StudyEvent::Promotion { trial, .. } => Some(*trial),
         _ => None,

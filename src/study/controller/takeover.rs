@@ -15,6 +15,7 @@ use crate::state::StudyState;
 use crate::state::reader::JobTails;
 use crate::study::config::{Observer, StudyConfig};
 use crate::study::index::Index;
+use crate::study::launch::Ticket;
 use crate::study::recover;
 use crate::study::supervise::Workers;
 
@@ -52,7 +53,7 @@ impl<'a> Controller<'a> {
         let was_ended = state.ended.clone();
         let index = Index::open(&dir, &state);
         let now = Instant::now();
-        let workers = Workers::new(config.grace);
+        let workers = Workers::new(config.grace, config.patience);
         let mut controller = Self {
             config,
             state,
@@ -65,6 +66,7 @@ impl<'a> Controller<'a> {
             next_tails: now,
             next_snapshot: now,
             killed: false,
+            hold: None,
             was_ended,
             _lock: lock,
         };
@@ -107,14 +109,21 @@ impl<'a> Controller<'a> {
                 self.append(StudyEvent::TrialQueued { trial, why })?;
             }
         }
-        for found in recover::unrecorded_launches(&self.config.dir, &self.state, &self.config.plan.slots) {
-            let recover::Unrecorded { trial, attempt, process, slot } = found;
-            self.append(StudyEvent::JobLaunched { trial, attempt, process, slot })?;
+        let config = &mut self.config;
+        let launcher = config.launcher.as_mut();
+        for found in recover::unrecorded_launches(&config.dir, &self.state, &config.plan.slots, launcher) {
+            let recover::Unrecorded { trial, attempt, ticket: Ticket { process, batch }, slot } = found;
+            self.append(StudyEvent::JobLaunched { trial, attempt, process, slot, batch })?;
         }
         let running: Vec<_> = self.state.trials.values().filter(|t| t.state.is_active() && t.ended.is_none()).collect();
         for trial in running {
             let process = trial.process.unwrap_or(ProcessRef { pid: 0, start_ticks: 0 });
-            self.workers.adopt(trial.id, trial.attempt, process, self.config.dir.trial(trial.id));
+            let ticket = Ticket { process, batch: trial.batch.clone() };
+            self.workers.add(trial.id, trial.attempt, ticket, self.config.dir.trial(trial.id));
+        }
+        if self.config.kill_orphans {
+            self.workers
+                .kill_all(self.config.launcher.as_mut(), "left behind by an earlier controller (--kill-orphans)");
         }
         Ok(())
     }

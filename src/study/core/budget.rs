@@ -32,7 +32,9 @@ pub fn halt(state: &StudyState, plan: &Plan, leaving: bool) -> Option<Halt> {
     if let Some((trial, failure)) = failed().find(|(_, f)| f.kind.policy() == Policy::StopStudy) {
         return Some(Halt::Failure(trial, failure.clone()));
     }
-    let count = failed().count();
+    // A point that turns out to be bad is what a search is for, unless no point at all is good.
+    let has_succeeded = state.trials.values().any(|t| t.value.is_some());
+    let count = failed().filter(|(_, f)| !has_succeeded || !f.kind.is_infeasible()).count();
     (plan.max_failures > 0 && count >= plan.max_failures).then_some(Halt::TooManyFailures(count))
 }
 

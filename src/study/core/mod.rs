@@ -46,21 +46,30 @@ pub fn step(state: &StudyState, plan: &Plan, now: Timestamp, leaving: bool) -> V
     commands
 }
 
-/// Waiting trials onto free slots; a new trial only when none waits. One suggestion at a time: the next one should see it.
+/// New trials while slots are left over, one suggestion at a time: the next one should see it. Then the waiting trials onto
+/// the slots, all at once.
 fn start(state: &StudyState, plan: &Plan, exhausted: bool) -> Vec<Command> {
     let active: Vec<&TrialState> = state.trials.values().filter(|t| t.state.is_active()).collect();
     let limit = if plan.max_concurrent == 0 { plan.slots.len() } else { plan.max_concurrent };
     let taken = |slot: &Slot| active.iter().any(|t| t.slot.as_ref().is_some_and(|s| s.index == slot.index));
-    let mut free = plan.slots.iter().filter(|s| !taken(s)).take(limit.saturating_sub(active.len()));
-    let mut commands = Vec::new();
-    for trial in state.trials.values().filter(|t| t.state == TrialStatus::Queued) {
-        let Some(slot) = free.next() else { return commands };
-        commands.push(Command::Launch { trial: trial.id, attempt: trial.attempt + 1, slot: slot.clone() });
-    }
+    let is_free = |s: &&Slot| !taken(s) && !s.gpus.iter().any(|gpu| plan.busy.contains(gpu));
+    let mut free: Vec<&Slot> = plan.slots.iter().filter(is_free).take(limit.saturating_sub(active.len())).collect();
+    let mut queued: Vec<&TrialState> = state.trials.values().filter(|t| t.state == TrialStatus::Queued).collect();
     let next = next_trial(state);
     let wants_more = !exhausted && next.0 < max_trials(state);
-    if commands.is_empty() && free.next().is_some() && (wants_more || !state.enqueued.is_empty()) {
-        commands.push(Command::Suggest { trial: next });
+    if queued.len() < free.len() && (wants_more || !state.enqueued.is_empty()) {
+        return vec![Command::Suggest { trial: next }];
+    }
+    queued.sort_by_key(|t| (std::cmp::Reverse(t.priority), t.id));
+    let mut commands = Vec::new();
+    for trial in queued {
+        if free.is_empty() {
+            break;
+        }
+        // After a failure of the machine rather another device, when there is a choice.
+        let elsewhere = free.iter().position(|s| !trial.has_failed_on(s)).unwrap_or(0);
+        let slot = free.remove(elsewhere).clone();
+        commands.push(Command::Launch { trial: trial.id, attempt: trial.attempt + 1, slot });
     }
     commands
 }

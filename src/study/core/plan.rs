@@ -9,6 +9,8 @@ use crate::journal::failure::Failure;
 pub struct Plan {
     /// What trials may occupy.
     pub slots: Vec<Slot>,
+    /// GPUs of the slots that something else uses now.
+    pub busy: Vec<u32>,
     /// Trials side by side; 0 means one a slot.
     pub max_concurrent: usize,
     /// Failed trials that end the study, counted from the start of this controller; 0 means no limit.
@@ -41,6 +43,13 @@ pub enum Command {
         end: TrialEnd,
         /// Why it failed.
         failure: Option<Failure>,
+    },
+    /// Try a trial that ran out of memory again in smaller pieces, or end it where that cannot be.
+    ShrinkTrial {
+        /// The trial.
+        trial: TrialId,
+        /// What happened.
+        failure: Failure,
     },
     /// Put a trial back into the queue.
     QueueTrial {

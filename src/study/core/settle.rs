@@ -3,8 +3,11 @@
 use super::budget::{Halt, reason};
 use super::plan::{Command, Plan};
 use crate::journal::event::{Outcome, TrialEnd};
-use crate::journal::failure::Policy;
+use crate::journal::failure::{Failure, FailureKind, Policy};
 use crate::state::{Intent, StudyState, TrialState, TrialStatus};
+
+/// Attempts that end without a new checkpoint, stopped by something outside, after which more of them are no use.
+const FRUITLESS: u32 = 3;
 
 /// What becomes of a trial whose job ended, or of one that waits and was asked to go.
 pub(super) fn settle(trial: &TrialState, plan: &Plan, over: bool) -> Option<Command> {
@@ -24,10 +27,17 @@ pub(super) fn settle(trial: &TrialState, plan: &Plan, over: bool) -> Option<Comm
             Some(Intent::Pause) => Some(Command::PauseTrial { trial: id }),
             None if over && trial.value.is_some() => end(TrialEnd::Pruned, None),
             None if over => end(TrialEnd::Cancelled, None),
+            None if trial.fruitless >= FRUITLESS => {
+                let what = format!("stopped {FRUITLESS} times without getting any further: {why}");
+                end(TrialEnd::Failed, Some(Failure::new(FailureKind::TimeLimit, what)))
+            }
             None => Some(Command::QueueTrial { trial: id, why: why.clone() }),
         },
         Outcome::Failed { failure } => match failure.kind.policy() {
             Policy::Retry if trial.intent == Some(Intent::Cancel) => end(TrialEnd::Cancelled, None),
+            Policy::Shrink if trial.adjusted.is_empty() && trial.intent.is_none() && !over => {
+                Some(Command::ShrinkTrial { trial: id, failure: failure.clone() })
+            }
             Policy::Retry if trial.retries < plan.retries && !over => Some(Command::QueueTrial {
                 trial: id,
                 why: format!("retry {} of {}: {failure}", trial.retries + 1, plan.retries),

@@ -48,6 +48,9 @@ impl World {
                 let event = StudyEvent::TrialEnded { trial, state: end, value, best_epoch: None, epochs: 1, failure };
                 self.apply(event);
             }
+            Command::ShrinkTrial { trial, failure } => {
+                self.apply(StudyEvent::TrialAdjusted { trial, values: Params::new(), why: failure.message });
+            }
             Command::QueueTrial { trial, why } => self.apply(StudyEvent::TrialQueued { trial, why }),
             Command::PauseTrial { trial } => self.apply(StudyEvent::TrialPaused { trial, at_rung: false }),
             Command::Suggest { trial } => self.apply(StudyEvent::TrialSuggested {
@@ -60,7 +63,7 @@ impl World {
             }),
             Command::Launch { trial, attempt, slot } => {
                 let process = ProcessRef { pid: 2, start_ticks: 2 };
-                self.apply(StudyEvent::JobLaunched { trial, attempt, process, slot });
+                self.apply(StudyEvent::JobLaunched { trial, attempt, process, slot, batch: None });
             }
             Command::EndStudy { reason } => self.apply(StudyEvent::StudyEnded { reason }),
             Command::StopJob { .. } | Command::Promote { .. } | Command::Leave { .. } => {}
@@ -85,7 +88,7 @@ impl World {
                 Outcome::Completed
             }
         };
-        self.apply(StudyEvent::JobEnded { trial, attempt, outcome });
+        self.apply(StudyEvent::JobEnded { trial, attempt, outcome, seconds: None, stopped_at: None });
     }
 }
 

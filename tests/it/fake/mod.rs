@@ -12,26 +12,32 @@ use cliptune::base::diagnostic::{Problem, Problems};
 use cliptune::base::exit::ExitCode;
 use cliptune::base::files::{self, OwnerLock};
 use cliptune::base::ids::TrialId;
-use cliptune::base::process::ProcessRef;
+use cliptune::base::process::{ProcessRef, host};
 use cliptune::base::time::Timestamp;
+use cliptune::gpu::{Inventory, Watch};
 use cliptune::journal::checkpoint::{self, Resume};
 use cliptune::journal::event::{Direction, JobEvent, Metrics, Outcome, Params, Slot, StudyEvent};
 use cliptune::journal::failure::{Failure, FailureKind};
+use cliptune::journal::heartbeat::Heartbeat;
 use cliptune::journal::job::{Action, Job};
 use cliptune::journal::layout::{CheckpointDir, JobDir, StudyDir};
 use cliptune::journal::tail::Tail;
 use cliptune::journal::writer::Writer;
 use cliptune::state::{StudyState, TrialStatus};
 use cliptune::study::core::Plan;
-use cliptune::study::launch::WorkerCommand;
+use cliptune::study::launch::{Local, WorkerCommand};
 use cliptune::study::retention::Rule;
 use cliptune::study::{Left, Points, Signals, Silent, Specs, StudyConfig, run};
+
+pub(crate) mod real;
 
 const WORKER: &str = "CLIPTUNE_TEST_WORKER";
 const CONTROLLER: &str = "CLIPTUNE_TEST_CONTROLLER";
 
 /// Not a test by itself: the worker of the others. What it does is in the variable, parts separated by commas:
-/// `KIND@TRIAL` (fails with this kind), `once@TRIAL` (exits with 101 at its first attempt), `slow`, `instant`, `ok`.
+/// `KIND@TRIAL` (fails with this kind), `once@TRIAL` (exits with 101 at its first attempt), `hang@TRIAL` (stops beating at its
+/// first attempt), `slow`, `instant`, `ok`; `pace=MS` is the time of an epoch and with
+/// `beats` the heart beats once an epoch.
 /// The parts `trials=N`, `slots=N` and `retries=N` are the controller's.
 #[test]
 fn worker() {
@@ -43,15 +49,19 @@ fn worker() {
 fn work(dir: &JobDir, plan: &str) -> i32 {
     let Ok(_lock) = OwnerLock::take(&dir.path().join("worker.lock"), "fake") else { return 7 };
     let stop = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone()).unwrap();
-    let job = Job::read(dir).unwrap();
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGUSR1] {
+        signal_hook::flag::register(signal, stop.clone()).unwrap();
+    }
+    let mut job = Job::read(dir).unwrap();
+    job.resume |= std::env::var("SLURM_RESTART_COUNT").is_ok_and(|count| count != "0");
+    let _ = std::fs::remove_file(dir.path().join("stop.json"));
     let mut events = Writer::<JobEvent>::open(&dir.events()).unwrap();
     let mut say = |event| drop(events.append(Timestamp::now(), event).unwrap());
     let found = if job.resume && job.action == Action::Train { checkpoint::resume(dir) } else { Resume::Fresh };
     let resumed_from = if let Resume::After(epoch) = found { Some(epoch) } else { None };
     say(JobEvent::JobStarted {
         process: ProcessRef::current(),
-        host: "here".to_owned(),
+        host: host(),
         attempt: job.attempt,
         device: "cpu".to_owned(),
         threads: 1,
@@ -66,19 +76,28 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
         return 0;
     }
     let trial = job.trial.map_or(0, |t| t.0);
-    let params: Params = serde_json::from_str(&std::fs::read_to_string(dir.spec()).unwrap()).unwrap();
+    // The spec of a study by the real binary is YAML, of which nothing is wanted here.
+    let params: Params = serde_json::from_str(&std::fs::read_to_string(dir.spec()).unwrap()).unwrap_or_default();
     let x = params.get("x").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
-    let pace = Duration::from_millis(if plan.contains("slow") { 30 } else { 2 });
+    let pace = plan.split(',').find_map(|p| p.strip_prefix("pace=")?.parse().ok());
+    let pace = Duration::from_millis(pace.unwrap_or(if plan.contains("slow") { 30 } else { 2 }));
     let last = resumed_from.map(|_| std::fs::read_to_string(dir.last().model()).unwrap());
     let mut weights = last.unwrap_or_else(|| format!("x={x}"));
     for epoch in resumed_from.unwrap_or(0) + 1..=job.until_epoch {
+        if plan.contains("beats") {
+            beat(dir, epoch);
+        }
         if !plan.contains("instant") {
             std::thread::sleep(pace);
         }
         for part in plan.split(',') {
             match part.split_once('@') {
                 Some(("once", t)) if t == trial.to_string() && job.attempt == 1 => return 101,
-                Some((kind, t)) if t == trial.to_string() && kind != "once" => {
+                Some(("hang", t)) if t == trial.to_string() && job.attempt == 1 => loop {
+                    std::thread::sleep(Duration::from_secs(1));
+                },
+                Some(("once" | "hang", _)) => {}
+                Some((kind, t)) if t == trial.to_string() => {
                     let kind: FailureKind = serde_json::from_value(kind.into()).unwrap();
                     say(JobEvent::JobEnded { outcome: Outcome::Failed { failure: Failure::new(kind, "as asked") } });
                     return 1;
@@ -107,13 +126,28 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
         let name = folder.path().file_name().unwrap();
         files::atomic_symlink(Path::new(name), dir.best().path()).unwrap();
         files::atomic_symlink(Path::new(name), dir.last().path()).unwrap();
-        if stop.load(Ordering::Relaxed) && epoch < job.until_epoch {
+        let is_asked = stop.load(Ordering::Relaxed) || dir.path().join("stop.json").exists();
+        if is_asked && epoch < job.until_epoch {
             say(JobEvent::JobEnded { outcome: Outcome::Stopped { why: "SIGTERM".to_owned() } });
             return 0;
         }
     }
     say(JobEvent::JobEnded { outcome: Outcome::Completed });
     0
+}
+
+fn beat(dir: &JobDir, epoch: u32) {
+    let beat = Heartbeat {
+        process: ProcessRef::current(),
+        host: host(),
+        ts: Timestamp::now(),
+        epoch,
+        step: u64::from(epoch),
+        total_steps: 3,
+        images_per_s: 1.0,
+        loss: None,
+    };
+    beat.write(&dir.heartbeat()).unwrap();
 }
 
 /// The weights after `epochs` of a trial that nothing disturbed.
@@ -194,6 +228,10 @@ impl Specs for FakeSpecs {
     fn engine(&self, _: &Path, engine: &Path, _: &Path) -> Result<String, Problems> {
         Ok(engine.display().to_string())
     }
+    fn smaller(&self, params: &Params) -> Option<Params> {
+        let x = params.get("x")?.as_f64()?;
+        (x > 0.0).then(|| Params::from([("x".to_owned(), (x / 2.0).into())]))
+    }
     fn differences(&self, earlier: &Path) -> Vec<String> {
         vec![format!("{} became {}", std::fs::read_to_string(earlier).unwrap().trim(), self.0)]
     }
@@ -244,15 +282,18 @@ pub(crate) fn config(dir: &Path, plan: &str, max_trials: u32) -> StudyConfig {
         retention: Rule::BestLast,
         specs: Box::new(FakeSpecs("one")),
         points: Box::new(FakePoints),
-        worker: WorkerCommand {
+        launcher: Box::new(Local::new(WorkerCommand {
             program: std::env::current_exe().unwrap(),
             args: ["--exact", "fake::worker", "--nocapture"].map(Into::into).into(),
             env: vec![(WORKER.to_owned(), plan.to_owned())],
-        },
+        })),
+        watch: Watch::new(Inventory::none(), false),
         resume: false,
         only_promote: None,
         tick: Duration::from_millis(5),
         grace: Duration::from_secs(5),
+        patience: Duration::from_secs(600),
+        kill_orphans: false,
     }
 }
 
