@@ -99,10 +99,13 @@ impl Specs for SpecSource {
     }
 
     fn smaller(&self, params: &Params) -> Option<Params> {
-        const BATCH: &str = "dataset.train.batch_size";
+        let (batch, accumulated) = ("dataset.train.batch_size", "train.accumulate_grad_batches");
         let values: Vec<_> = params.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        let batch = self.spec.with(&values).ok()?.get(BATCH)?.as_u64()?;
-        (batch >= 2).then(|| Params::from([(BATCH.to_owned(), (batch / 2).into())]))
+        let spec = self.spec.with(&values).ok()?;
+        let number = |key: &str| spec.get(key)?.as_u64();
+        let (half, double) = (number(batch)? / 2, number(accumulated)? * 2);
+        // As many pairs a step as before.
+        (half > 0).then(|| Params::from([(batch.to_owned(), half.into()), (accumulated.to_owned(), double.into())]))
     }
 
     fn differences(&self, earlier: &Path) -> Vec<String> {
