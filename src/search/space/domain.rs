@@ -234,6 +234,7 @@ fn number(value: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn domains() -> Vec<Domain> {
@@ -250,6 +251,58 @@ mod tests {
             Domain::Bool,
             Domain::Constant(json!("x")),
         ]
+    }
+
+    /// Ranges of all kinds and magnitudes.
+    fn ranges() -> impl Strategy<Value = Domain> {
+        let exponent = -9.0_f64..6.0;
+        let log = (exponent.clone(), 0.0_f64..8.0)
+            .prop_map(|(low, extent)| (10_f64.powf(low), 10_f64.powf(low + extent)))
+            .prop_map(|(low, high)| Domain::Float { low, high, log: true, step: None });
+        let linear = (-1e6_f64..1e6, exponent)
+            .prop_map(|(low, extent)| Domain::Float { low, high: low + 10_f64.powf(extent), log: false, step: None });
+        let steps = (-100_i32..100, 1_u32..200, 1_u32..50).prop_map(|(low, count, step)| {
+            let (low, step) = (f64::from(low) / 10.0, f64::from(step) / 100.0);
+            Domain::Float { low, high: low + f64::from(count) * step, log: false, step: Some(step) }
+        });
+        let int = (-1000_i64..1000, 0_i64..5000, 1_i64..20)
+            .prop_map(|(low, extent, step)| Domain::Int { low, high: low + extent, log: false, step });
+        let log_int =
+            (1_i64..500, 0_i64..5000).prop_map(|(low, extent)| Domain::Int { low, high: low + extent, log: true, step: 1 });
+        prop_oneof![log, linear, steps, int, log_int]
+    }
+
+    proptest! {
+        #[test]
+        fn domain_units_give_accepted_values_that_map_back(domain in ranges(), unit in 0.0_f64..=1.0) {
+            let value = domain.value_at(unit);
+            prop_assert!(domain.accepts(&value).is_ok(), "{:?}: {}", domain, value);
+            let back = domain.unit_of(&value).unwrap();
+            prop_assert!((0.0..=1.0).contains(&back));
+            let again = domain.value_at(back);
+            let (a, b) = (value.as_f64().unwrap(), again.as_f64().unwrap());
+            if domain.cardinality().is_some() {
+                prop_assert_eq!(a, b, "{:?}", domain);
+            } else {
+                // Values have six digits.
+                prop_assert!((a - b).abs() <= 2e-5 * a.abs().max(b.abs()).max(1e-12), "{:?}: {} {}", domain, a, b);
+            }
+        }
+
+        #[test]
+        fn domain_both_ends_are_reached_and_order_is_kept(domain in ranges(), a in 0.0_f64..=1.0, b in 0.0_f64..=1.0) {
+            let number = |unit: f64| domain.value_at(unit).as_f64().unwrap();
+            let (low, high, step) = match domain {
+                Domain::Float { low, high, step, .. } => (low, high, step.unwrap_or(0.0)),
+                Domain::Int { low, high, step, .. } => (low as f64, high as f64, step as f64),
+                _ => unreachable!(),
+            };
+            let tiny = 1e-5 * low.abs().max(high.abs());
+            prop_assert!((number(0.0) - low).abs() <= tiny, "{:?}", domain);
+            // The last step may end before the range does.
+            prop_assert!(high - number(1.0) < step + tiny + 1e-9 && number(1.0) <= high, "{:?}", domain);
+            prop_assert!(number(a.min(b)) <= number(a.max(b)), "{:?}", domain);
+        }
     }
 
     #[test]
