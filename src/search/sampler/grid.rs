@@ -1,8 +1,6 @@
 //! Every combination once, in an order that the seed shuffles: a budget that ends early has then seen all regions.
 
-use std::collections::HashSet;
-
-use super::{Sampler, SuggestContext, key, uniform};
+use super::{Sampler, SuggestContext, first_new, uniform};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::seed::stream;
@@ -18,32 +16,24 @@ const LIMIT: usize = 20_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Grid;
 
-impl Grid {
-    fn next(ctx: &SuggestContext<'_>) -> Option<Params> {
-        let seen: HashSet<String> =
-            ctx.history.iter().filter(|o| o.trial != ctx.trial).map(|o| key(ctx.space, &o.params)).collect();
-        let mut points: Vec<Params> = ctx.space.initial().to_vec();
-        let mut grid = ctx.space.grid(LEVELS, LIMIT)?;
-        let mut shuffle = stream(ctx.seed, "sampler/grid");
-        for i in (1..grid.len()).rev() {
-            grid.swap(i, (uniform(&mut shuffle) * (i + 1) as f64) as usize);
-        }
-        points.extend(grid.iter().map(|point| ctx.space.params_of(point)));
-        points.into_iter().find(|point| !seen.contains(&key(ctx.space, point)))
-    }
-}
-
 impl Sampler for Grid {
     fn name(&self) -> &'static str {
         "grid"
     }
 
     fn suggest(&self, ctx: &SuggestContext<'_>) -> Params {
-        Self::next(ctx).unwrap_or_else(|| ctx.space.default_point())
+        let left = self.points(ctx.space, ctx.seed).and_then(|points| first_new(ctx, &points));
+        left.unwrap_or_else(|| ctx.space.default_point())
     }
 
-    fn is_exhausted(&self, ctx: &SuggestContext<'_>) -> bool {
-        Self::next(ctx).is_none()
+    fn points(&self, space: &Space, seed: u64) -> Option<Vec<Params>> {
+        let mut grid = space.grid(LEVELS, LIMIT)?;
+        let mut shuffle = stream(seed, "sampler/grid");
+        for i in (1..grid.len()).rev() {
+            grid.swap(i, (uniform(&mut shuffle) * (i + 1) as f64) as usize);
+        }
+        let points = grid.iter().map(|point| space.params_of(point));
+        Some(space.initial().iter().cloned().chain(points).collect())
     }
 
     fn accepts(&self, space: &Space) -> Result<(), Problems> {

@@ -19,8 +19,8 @@ impl Sampler for List {
         initial_point(ctx).unwrap_or_else(|| ctx.space.default_point())
     }
 
-    fn is_exhausted(&self, ctx: &SuggestContext<'_>) -> bool {
-        initial_point(ctx).is_none()
+    fn points(&self, space: &Space, _seed: u64) -> Option<Vec<Params>> {
+        Some(space.initial().to_vec())
     }
 
     fn accepts(&self, space: &Space) -> Result<(), Problems> {

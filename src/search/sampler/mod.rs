@@ -63,9 +63,14 @@ pub trait Sampler: std::fmt::Debug + Send + Sync {
     /// A valid point of the space for `ctx.trial`.
     fn suggest(&self, ctx: &SuggestContext<'_>) -> Params;
 
+    /// All points it will ever suggest, in its order; `None` when there is no end to them.
+    fn points(&self, _space: &Space, _seed: u64) -> Option<Vec<Params>> {
+        None
+    }
+
     /// Whether it has no point left for `ctx.trial`.
-    fn is_exhausted(&self, _ctx: &SuggestContext<'_>) -> bool {
-        false
+    fn is_exhausted(&self, ctx: &SuggestContext<'_>) -> bool {
+        self.points(ctx.space, ctx.seed).is_some_and(|points| first_new(ctx, &points).is_none())
     }
 
     /// Whether it can search this space.
@@ -130,21 +135,30 @@ pub(crate) fn uniform_cube(space: &Space, stream: &mut Stream) -> Vec<f64> {
     (0..space.len()).map(|_| uniform(stream)).collect()
 }
 
+/// The keys of all other trials.
+fn seen(ctx: &SuggestContext<'_>) -> HashSet<String> {
+    ctx.history.iter().filter(|o| o.trial != ctx.trial).map(|o| key(ctx.space, &o.params)).collect()
+}
+
+/// The first of `points` that no other trial has had.
+pub(crate) fn first_new(ctx: &SuggestContext<'_>, points: &[Params]) -> Option<Params> {
+    if points.is_empty() {
+        return None;
+    }
+    let seen = seen(ctx);
+    points.iter().find(|point| !seen.contains(&key(ctx.space, point))).cloned()
+}
+
 /// The first initial point of the space that no other trial has had.
 pub(crate) fn initial_point(ctx: &SuggestContext<'_>) -> Option<Params> {
-    let is_new = |point: &&Params| {
-        let point = key(ctx.space, point);
-        !ctx.history.iter().any(|o| o.trial != ctx.trial && key(ctx.space, &o.params) == point)
-    };
-    ctx.space.initial().iter().find(is_new).cloned()
+    first_new(ctx, ctx.space.initial())
 }
 
 /// `point`, or another one when a trial of the history already has it and the space still has others.
 pub(crate) fn unseen(ctx: &SuggestContext<'_>, point: Params, stream: &mut Stream) -> Params {
     /// Finite spaces up to this size are searched in full for a point that is left.
     const SMALL: u64 = 4096;
-    let seen: HashSet<String> =
-        ctx.history.iter().filter(|o| o.trial != ctx.trial).map(|o| key(ctx.space, &o.params)).collect();
+    let seen = seen(ctx);
     if !seen.contains(&key(ctx.space, &point)) {
         return point;
     }

@@ -259,16 +259,28 @@ mod tests {
         let log = (exponent.clone(), 0.0_f64..8.0)
             .prop_map(|(low, extent)| (10_f64.powf(low), 10_f64.powf(low + extent)))
             .prop_map(|(low, high)| Domain::Float { low, high, log: true, step: None });
-        let linear = (-1e6_f64..1e6, exponent)
-            .prop_map(|(low, extent)| Domain::Float { low, high: low + 10_f64.powf(extent), log: false, step: None });
+        let linear = (-1e6_f64..1e6, exponent).prop_map(|(low, extent)| Domain::Float {
+            low,
+            high: low + 10_f64.powf(extent),
+            log: false,
+            step: None,
+        });
         let steps = (-100_i32..100, 1_u32..200, 1_u32..50).prop_map(|(low, count, step)| {
             let (low, step) = (f64::from(low) / 10.0, f64::from(step) / 100.0);
             Domain::Float { low, high: low + f64::from(count) * step, log: false, step: Some(step) }
         });
-        let int = (-1000_i64..1000, 0_i64..5000, 1_i64..20)
-            .prop_map(|(low, extent, step)| Domain::Int { low, high: low + extent, log: false, step });
-        let log_int =
-            (1_i64..500, 0_i64..5000).prop_map(|(low, extent)| Domain::Int { low, high: low + extent, log: true, step: 1 });
+        let int = (-1000_i64..1000, 0_i64..5000, 1_i64..20).prop_map(|(low, extent, step)| Domain::Int {
+            low,
+            high: low + extent,
+            log: false,
+            step,
+        });
+        let log_int = (1_i64..500, 0_i64..5000).prop_map(|(low, extent)| Domain::Int {
+            low,
+            high: low + extent,
+            log: true,
+            step: 1,
+        });
         prop_oneof![log, linear, steps, int, log_int]
     }
 
