@@ -60,7 +60,7 @@ fn spaces() -> Vec<Space> {
                - {a: y, e: [true, false], b: true}",
         ),
     ];
-    all.extend(["default", "lora", "from_scratch", "tao"].map(|name| Space::bundled(name).unwrap()));
+    all.extend(["default", "wide", "lora", "from_scratch", "tao"].map(|name| Space::bundled(name).unwrap()));
     all
 }
 

@@ -271,7 +271,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("automl.algorithm", Kind::Str, "\"gp\"").popular()
         .help("The sampler: gp, tpe, bohb, dehb, pbt, sobol, random, grid or list; TAO's names are understood (`cliptune search --help` lists all)."),
     Field::new("automl.search_space", Kind::Str, "\"default\"").popular()
-        .help("A bundled search space (default, lora, from_scratch, tao), `schema` (the fields the schema marks), or the path of a YAML file or of a JSON schema."),
+        .help("A bundled search space (default, wide, lora, from_scratch, tao), `schema` (the fields the schema marks), or the path of a YAML file or of a JSON schema."),
     Field::new("automl.space", Kind::List(Item::Str), "[]")
         .help("Changes of the search space, each KEY=log(1e-7,1e-4) or KEY=off; on the command line automl.space.KEY=log(1e-7,1e-4)."),
     Field::new("automl.max_trials", Kind::Int, "20").min(1.0).max(100000.0).popular()

@@ -361,7 +361,7 @@ fn space_show_lists_what_is_searched_and_what_was_given() {
 
 #[test]
 fn space_bundled_spaces_fit_the_schema() {
-    for name in ["default", "from_scratch", "tao"] {
+    for name in ["default", "wide", "from_scratch", "tao"] {
         let (code, out, notes) = space(&["check", "templates/demo.yaml", &format!("automl.search_space={name}")]);
         assert_eq!((code, out.as_str()), (Some(0), ""), "{notes}");
         assert!(notes.contains(name) && notes.contains("nothing wrong"), "{notes}");
@@ -400,4 +400,13 @@ fn space_check_finds_mistakes_in_a_file_of_ones_own() {
     let (code, _, notes) = space(&["check", "templates/demo.yaml", "automl.search_space=nowhere"]);
     assert_eq!(code, Some(6));
     assert!(notes.contains("from_scratch"), "{notes}");
+}
+
+#[test]
+fn space_document_shows_a_space_that_is_read() {
+    let text = include_str!("../../docs/search_spaces.md");
+    let (_, rest) = text.split_once("```yaml\n").unwrap();
+    let (yaml, _) = rest.split_once("```").unwrap();
+    let space = Space::parse_yaml(yaml, "docs/search_spaces.md").unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(space.initial().len(), 1);
 }

@@ -5,8 +5,9 @@ use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 
 /// Names and files of the bundled spaces.
-pub const FILES: [(&str, &str); 4] = [
+pub const FILES: [(&str, &str); 5] = [
     ("default", include_str!("../../../search_spaces/default.yaml")),
+    ("wide", include_str!("../../../search_spaces/wide.yaml")),
     ("lora", include_str!("../../../search_spaces/lora.yaml")),
     ("from_scratch", include_str!("../../../search_spaces/from_scratch.yaml")),
     ("tao", include_str!("../../../search_spaces/tao.yaml")),
