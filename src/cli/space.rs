@@ -11,7 +11,7 @@ use crate::base::files::with_path;
 use crate::base::units::{number, plural};
 use crate::journal::job::Action;
 use crate::search::space::domain::text;
-use crate::search::space::{Domain, Fixed, Link, Parameter, Space, show_condition};
+use crate::search::space::{CONFIDENCE, Domain, Fixed, Link, Parameter, Space, show_condition};
 use crate::spec::{self, Resolved};
 
 /// Arguments of the command.
@@ -175,7 +175,10 @@ fn row(parameter: &Parameter) -> [String; 5] {
         Some(Link::Factor(of)) => format!("{of} × {values}"),
         Some(Link::Share(of)) => format!("{values} / {of}"),
     };
-    let good = parameter.good.as_ref().map_or_else(String::new, |v| v.as_f64().map_or_else(|| text(v), number));
+    let mut good = parameter.good.as_ref().map_or_else(String::new, |v| v.as_f64().map_or_else(|| text(v), number));
+    if !good.is_empty() && parameter.confidence != CONFIDENCE {
+        good.push_str(&format!(" (confidence {})", number(parameter.confidence)));
+    }
     let when = parameter.when.iter().map(show_condition).collect::<Vec<_>>().join(" and ");
     [parameter.key.clone(), values, scale, good, when]
 }
