@@ -44,3 +44,6 @@ fi
 
 # libclang's wheel comes without the compiler's own headers (stddef.h …); gcc's serve.
 ln -sfn "$(gcc -print-file-name=include)" .deps/gcc-include
+
+# What the tests of tokenizers and images compare with.
+tests/golden/text/fetch_vocabularies.sh

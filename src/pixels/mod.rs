@@ -3,6 +3,7 @@
 //! Invariant: an image is interleaved 8-bit RGB until the last step; resampling rounds to 8 bits between its passes.
 
 pub mod decode;
+pub mod naflex;
 pub mod normalize;
 pub mod resize;
 
@@ -49,6 +50,8 @@ pub enum ResizeMode {
     /// The shorter side first, then the middle of the longer one.
     #[default]
     ShortestCenterCrop,
+    /// The longer side first, then black borders around the shorter one.
+    LongestPad,
 }
 
 /// The resampling filter, with Pillow's support and antialiasing.
@@ -98,6 +101,10 @@ impl ImageTransform {
                 let (width, height) = resize::shortest_side(image.width, image.height, self.size);
                 let resized = resize::resize(image, width, height, self.filter);
                 resize::center_crop(&resized, self.size)
+            }
+            ResizeMode::LongestPad => {
+                let (width, height) = resize::longest_side(image.width, image.height, self.size);
+                resize::center_pad(&resize::resize(image, width, height, self.filter), self.size)
             }
         }
     }

@@ -20,6 +20,15 @@ impl Normalize {
         Self { table }
     }
 
+    /// Writes interleaved pixels as they are; the lengths must agree.
+    pub fn apply_interleaved(&self, pixels: &[u8], out: &mut [f32]) {
+        for (values, bytes) in out.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
+            for ((value, &byte), table) in values.iter_mut().zip(bytes).zip(&self.table) {
+                *value = table[usize::from(byte)];
+            }
+        }
+    }
+
     /// Writes one image, both sides in channel, row, column order; the lengths must agree.
     pub fn apply(&self, chw: &[u8], out: &mut [f32]) {
         let plane = chw.len() / 3;

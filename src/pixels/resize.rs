@@ -50,6 +50,25 @@ pub fn shortest_side(width: u32, height: u32, size: u32) -> (u32, u32) {
     if width <= height { (size, long(height, width).max(size)) } else { (long(width, height).max(size), size) }
 }
 
+/// The size that brings the longer side to `size`, as open_clip rounds it.
+pub fn longest_side(width: u32, height: u32, size: u32) -> (u32, u32) {
+    let ratio = f64::from(width.max(height)) / f64::from(size);
+    let side = |pixels: u32| ((f64::from(pixels) / ratio).round_ties_even() as u32).clamp(1, size);
+    (side(width), side(height))
+}
+
+/// The image in the middle of a black square; a border that cannot be halved is wider after it.
+pub fn center_pad(image: &Rgb, size: u32) -> Rgb {
+    let (left, top) = ((size - image.width) / 2, (size - image.height) / 2);
+    let (stride, bytes) = (size as usize * 3, image.width as usize * 3);
+    let mut pixels = vec![0; stride * size as usize];
+    for (y, row) in image.pixels.chunks_exact(bytes).enumerate() {
+        let start = (top as usize + y) * stride + left as usize * 3;
+        pixels[start..start + bytes].copy_from_slice(row);
+    }
+    Rgb { width: size, height: size, pixels }
+}
+
 /// The middle `size` x `size` pixels; both sides must be at least `size`. Half pixels round to even, as in Python.
 pub fn center_crop(image: &Rgb, size: u32) -> Rgb {
     let offset = |side: u32| (f64::from(side.saturating_sub(size)) / 2.0).round_ties_even() as u32;

@@ -16,6 +16,8 @@ mod model;
 #[cfg(feature = "torch")]
 mod onnx;
 #[cfg(feature = "torch")]
+mod pixels;
+#[cfg(feature = "torch")]
 mod retrieval;
 mod search;
 mod slurm;
@@ -25,6 +27,8 @@ mod steer;
 mod study;
 #[cfg(feature = "torch")]
 mod tensors;
+#[cfg(feature = "torch")]
+mod text;
 mod tidy;
 #[cfg(feature = "torch")]
 mod train;
