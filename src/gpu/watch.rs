@@ -46,12 +46,14 @@ impl Watch {
         self.busy.keys().copied().collect()
     }
 
-    /// Looks at the GPUs if that was not done a moment ago. `ours` are the process groups of the study's workers and `used`
+    /// Whether there is something to look at, and the last look is a while ago.
+    pub fn is_due(&self) -> bool {
+        !self.inventory.gpus().is_empty() && self.looked.is_none_or(|at| at.elapsed() >= LOOK)
+    }
+
+    /// Looks at the GPUs. `ours` are the process groups of the study's workers and `used`
     /// the GPUs they are on.
     pub fn look(&mut self, ours: &[u32], used: &[u32]) -> News {
-        if self.inventory.gpus().is_empty() || self.looked.is_some_and(|at| at.elapsed() < LOOK) {
-            return News::default();
-        }
         self.looked = Some(Instant::now());
         let readings = self.inventory.readings();
         let mut news = News::default();
@@ -176,8 +178,7 @@ mod tests {
         assert_eq!(news.notes.len(), 1);
         assert_eq!(news.samples.iter().map(|s| s.index).collect::<Vec<_>>(), [0]);
         at.set(1);
-        assert_eq!(watch.look(&[], &[0]), News::default(), "not looked at again so soon");
-        watch.looked = None;
+        assert!(!watch.is_due(), "not again so soon");
         let news = watch.look(&[], &[0]);
         assert!(watch.busy().is_empty());
         assert_eq!(news.notes, ["GPU 1 is free again"]);

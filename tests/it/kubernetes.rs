@@ -6,26 +6,21 @@ use cliptune::state::TrialStatus::{Completed, Paused};
 use crate::fake::real::RealStudy;
 use crate::fake::states;
 
-fn study(plan: &str, more: &[&str]) -> (RealStudy, tempfile::TempDir) {
+fn study(plan: &str, trials: &str) -> (RealStudy, tempfile::TempDir) {
     let stub = tempfile::tempdir().unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/kubectl_stub.py");
     std::os::unix::fs::symlink(script, stub.path().join("kubectl")).unwrap();
-    let lines = [
-        "max_concurrent: 2",
-        "launcher.type: kubernetes",
-        "launcher.image: cliptune:test",
-        "launcher.gpus: 0",
-        "launcher.poll: 0.1s",
-    ];
-    let lines: Vec<&str> = lines.into_iter().chain(more.iter().copied()).collect();
+    let launcher = ["type: kubernetes", "image: cliptune:test", "gpus: 0", "poll: 0.1s"];
     let path = format!("{}:{}", stub.path().display(), std::env::var("PATH").unwrap());
-    let study = RealStudy::new(plan, &lines).with("PATH", &path).with("KUBECTL_STUB", stub.path().to_str().unwrap());
+    let study = RealStudy::new(plan, &["max_concurrent: 2", trials], &launcher)
+        .with("PATH", &path)
+        .with("KUBECTL_STUB", stub.path().to_str().unwrap());
     (study, stub)
 }
 
 #[test]
 fn jobs_are_created_watched_and_taken_over() {
-    let (study, stub) = study("pace=200,once@1", &["max_trials: 4"]);
+    let (study, stub) = study("pace=200,once@1", "max_trials: 4");
     let controller = study.train(&[]);
     study.wait("trained for an epoch", |s| s.trials.values().any(|t| t.epochs >= 1));
     controller.signal(rustix::process::Signal::KILL);
@@ -40,7 +35,7 @@ fn jobs_are_created_watched_and_taken_over() {
 
 #[test]
 fn paused_trial_is_asked_through_its_folder_and_a_deleted_job_is_tried_again() {
-    let (study, stub) = study("pace=1500", &["max_trials: 2"]);
+    let (study, stub) = study("pace=1500", "max_trials: 2");
     let controller = study.train(&[]);
     let state = study.wait("trained for an epoch", |s| s.trials.len() == 2 && s.trials.values().all(|t| t.epochs >= 1));
     assert!(study.run("pause", &["0"]).status.success());

@@ -39,18 +39,14 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn study(&self, plan: &str, more: &[&str]) -> RealStudy {
-        let automl = [
-            "max_concurrent: 2",
-            "launcher.type: slurm",
-            "launcher.cpus: 1",
-            "launcher.poll: 0.2s",
-            "launcher.requeue: false",
-        ];
-        let own: Vec<&str> = more.iter().map(|l| l.split(':').next().unwrap()).collect();
-        let kept = automl.into_iter().filter(|l| !own.contains(&l.split(':').next().unwrap()));
-        let lines: Vec<&str> = kept.chain(more.iter().copied()).collect();
-        RealStudy::new(plan, &lines).with("SLURM_CONF", self.config().to_str().unwrap())
+    fn study(&self, plan: &str, trials: &str, more: &[&str]) -> RealStudy {
+        let launcher = ["type: slurm", "cpus: 1", "poll: 0.2s"];
+        let launcher: Vec<&str> = launcher.into_iter().chain(more.iter().copied()).collect();
+        self.with_config(RealStudy::new(plan, &["max_concurrent: 2", trials], &launcher))
+    }
+
+    fn with_config(&self, study: RealStudy) -> RealStudy {
+        study.with("SLURM_CONF", self.config().to_str().unwrap())
     }
 }
 
@@ -86,7 +82,7 @@ fn assert_nothing_twice(study: &RealStudy) {
 #[ignore = "needs SLURM: tests/slurm/cluster.sh install"]
 fn a_sweep_spreads_over_both_nodes_and_survives_its_controller() {
     let cluster = Cluster::start();
-    let study = cluster.study("pace=300", &["max_trials: 6"]);
+    let study = cluster.study("pace=300", "max_trials: 6", &[]);
     let controller = study.train(&[]);
     study.wait("running", |s| s.trials.values().filter(|t| t.state == TrialStatus::Running).count() == 2);
     controller.signal(rustix::process::Signal::KILL);
@@ -108,7 +104,7 @@ fn a_sweep_spreads_over_both_nodes_and_survives_its_controller() {
 #[ignore = "needs SLURM: tests/slurm/cluster.sh install"]
 fn a_node_that_goes_down_costs_an_attempt_and_its_trial_goes_on_elsewhere() {
     let cluster = Cluster::start();
-    let study = cluster.study("pace=700", &["max_trials: 2"]);
+    let study = cluster.study("pace=700", "max_trials: 2", &["requeue: false"]);
     let controller = study.train(&[]);
     study.wait("trained for an epoch", |s| s.trials.len() == 2 && s.trials.values().all(|t| t.epochs >= 1));
     let victim = (0..2).find(|id| hosts(&study, *id) == ["n1"]).unwrap();
@@ -124,8 +120,8 @@ fn a_node_that_goes_down_costs_an_attempt_and_its_trial_goes_on_elsewhere() {
 #[ignore = "needs SLURM: tests/slurm/cluster.sh install"]
 fn a_trial_longer_than_the_time_limit_goes_on_in_another_job() {
     let cluster = Cluster::start();
-    let limits = ["max_trials: 1", "launcher.time: 1m", "launcher.signal_before: 57s"];
-    let study = cluster.study("pace=14000", &limits);
+    // SLURM looks at time limits twice a minute.
+    let study = cluster.study("pace=14000", "max_trials: 1", &["time: 1m", "signal_before: 57s"]);
     assert_eq!(study.train(&[]).wait(), Some(0), "{}", study.said());
     let state = study.state();
     assert_eq!(states(&state), [TrialStatus::Completed]);
@@ -137,7 +133,7 @@ fn a_trial_longer_than_the_time_limit_goes_on_in_another_job() {
 #[ignore = "needs SLURM: tests/slurm/cluster.sh install"]
 fn scancel_from_outside_is_a_kill_and_room_for_others_is_none() {
     let cluster = Cluster::start();
-    let study = cluster.study("pace=1000", &["max_trials: 2", "launcher.requeue: true"]);
+    let study = cluster.study("pace=1000", "max_trials: 2", &[]);
     let controller = study.train(&[]);
     let state = study.wait("trained for an epoch", |s| s.trials.len() == 2 && s.trials.values().all(|t| t.epochs >= 1));
     // At once, so that the worker has no time to write a last word.
@@ -177,8 +173,8 @@ fn study_failures(study: &RealStudy) -> Vec<FailureKind> {
 #[ignore = "needs SLURM: tests/slurm/cluster.sh install"]
 fn one_allocation_is_worked_by_srun() {
     let cluster = Cluster::start();
-    let automl = ["max_trials: 5", "launcher.type: srun", "launcher.cpus: 1", "launcher.gpus: 1"];
-    let study = RealStudy::new("pace=300", &automl).with("SLURM_CONF", cluster.config().to_str().unwrap());
+    let launcher = ["type: srun", "cpus: 1", "gpus: 1"];
+    let study = cluster.with_config(RealStudy::new("pace=300", &["max_trials: 5"], &launcher));
     let train = study.command(&["train", "-e", "spec.yaml", "--results-dir", "study"]);
     let line: Vec<String> =
         std::iter::once(train.get_program()).chain(train.get_args()).map(|w| w.to_str().unwrap().to_owned()).collect();

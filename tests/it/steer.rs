@@ -27,7 +27,7 @@ fn epochs(study: &RealStudy, id: u32) -> Vec<u32> {
 
 #[test]
 fn first_signal_checkpoints_and_resume_goes_on_where_it_was() {
-    let study = RealStudy::new("pace=150", &[TWO_SLOTS]);
+    let study = RealStudy::new("pace=150", &[TWO_SLOTS, "max_trials: 4"], &[]);
     let controller = study.train(&[]);
     study.wait("trained for an epoch", |s| s.trials.values().any(|t| t.epochs >= 1));
     controller.signal(Signal::TERM);
@@ -45,7 +45,7 @@ fn first_signal_checkpoints_and_resume_goes_on_where_it_was() {
 #[test]
 fn second_signal_kills_workers_that_do_not_end_and_third_ends_the_controller() {
     // Workers that look for a signal once an hour.
-    let study = RealStudy::new("pace=3600000", &[TWO_SLOTS]);
+    let study = RealStudy::new("pace=3600000", &[TWO_SLOTS, "max_trials: 4"], &[]);
     let controller = study.train(&[]);
     let state = study.wait("running", |s| running(s) == 2);
     controller.signal(Signal::INT);
@@ -71,7 +71,7 @@ fn second_signal_kills_workers_that_do_not_end_and_third_ends_the_controller() {
 #[test]
 fn workers_outlive_a_killed_controller_and_are_taken_over_or_killed_as_asked() {
     for orphans in [&["--resume"][..], &["--resume", "--kill-orphans"]] {
-        let study = RealStudy::new("pace=250", &[TWO_SLOTS, "max_trials: 2"]);
+        let study = RealStudy::new("pace=250", &[TWO_SLOTS, "max_trials: 2"], &[]);
         let controller = study.train(&[]);
         let state = study.wait("trained for an epoch", |s| running(s) == 2 && s.trials.values().all(|t| t.epochs >= 1));
         controller.signal(Signal::KILL);
@@ -91,7 +91,7 @@ fn workers_outlive_a_killed_controller_and_are_taken_over_or_killed_as_asked() {
 
 #[test]
 fn study_and_trial_are_paused_resumed_and_stopped_by_commands() {
-    let study = RealStudy::new("pace=200", &[TWO_SLOTS, "max_trials: 5"]);
+    let study = RealStudy::new("pace=200", &[TWO_SLOTS, "max_trials: 5"], &[]);
     let controller = study.train(&[]);
     study.wait("running", |s| running(s) == 2);
     let ok = |command: &str, more: &[&str]| {
@@ -126,7 +126,7 @@ fn study_and_trial_are_paused_resumed_and_stopped_by_commands() {
 
 #[test]
 fn retry_without_a_controller_waits_for_the_next_one() {
-    let study = RealStudy::new("once@1", &["cpu_slots: 1", "max_trials: 2", "retries: 0"]);
+    let study = RealStudy::new("once@1", &["cpu_slots: 1", "max_trials: 2", "retries: 0"], &[]);
     let strict = study.train(&["--strict"]).wait();
     assert_eq!(strict, Some(5), "a trial failed: {}", study.said());
     assert_eq!(states(&study.state()), [Completed, Failed]);
@@ -139,7 +139,7 @@ fn retry_without_a_controller_waits_for_the_next_one() {
 
 #[test]
 fn wall_clock_budget_stops_running_trials_with_their_checkpoints() {
-    let study = RealStudy::new("pace=400", &[TWO_SLOTS, "time_budget: 1s", "max_trials: 9"]);
+    let study = RealStudy::new("pace=400", &[TWO_SLOTS, "time_budget: 1s", "max_trials: 9"], &[]);
     assert_eq!(study.train(&[]).wait(), Some(0), "{}", study.said());
     let state = study.state();
     assert!(state.ended.as_deref().unwrap().contains("time budget"), "{:?}", state.ended);
@@ -183,6 +183,18 @@ fn every_class_of_failure_is_answered_by_its_policy() {
         assert!(!kind.help().is_empty());
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.code());
     }
+}
+
+#[test]
+fn trial_that_ran_out_of_memory_is_tried_with_half_the_batch_and_twice_the_accumulation() {
+    let study = RealStudy::new("out_of_memory@1", &["cpu_slots: 1", "max_trials: 2"], &[]);
+    study.train(&[]).wait();
+    let shown = study.run("show", &["1", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let adjusted = serde_json::json!({"dataset.train.batch_size": 4, "train.accumulate_grad_batches": 2});
+    assert_eq!((&shown["adjusted"], &shown["attempt"]), (&adjusted, &2.into()));
+    let spec = std::fs::read_to_string(study.dir().trial(TrialId(1)).spec()).unwrap();
+    assert!(spec.contains("batch_size: 4") && spec.contains("accumulate_grad_batches: 2"), "{spec}");
 }
 
 #[test]

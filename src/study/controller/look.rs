@@ -50,6 +50,9 @@ impl Controller<'_> {
 
     /// Keeps the plan off GPUs that somebody else uses, and now and then writes down how busy the study's own are.
     fn look_at_gpus(&mut self) -> io::Result<()> {
+        if !self.config.watch.is_due() {
+            return Ok(());
+        }
         let active: Vec<_> = self.state.trials.values().filter(|t| t.state.is_active()).collect();
         let groups: Vec<u32> = active.iter().filter_map(|t| Some(t.process?.pid)).collect();
         let used: Vec<u32> = active.iter().filter_map(|t| t.slot.as_ref()).flat_map(|s| s.gpus.clone()).collect();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::process::ProcessRef;
-use crate::journal::event::{Direction, JobEvent, Line, Metrics, Outcome, Params, PointOrigin, StudyEvent};
+use crate::journal::event::{Direction, JobEvent, Line, Metrics, Outcome, Params, PointOrigin, StudyEvent, TrialEnd};
 use crate::journal::failure::{Failure, FailureKind};
 use proptest::prelude::*;
 
@@ -80,6 +80,7 @@ impl World {
             _ if stopped.contains(&trial) => Outcome::Stopped { why: String::new() },
             0 => failed(FailureKind::Killed),
             1 => failed(FailureKind::NonFiniteLoss),
+            2 => failed(FailureKind::OutOfMemory),
             _ => {
                 let metrics = Metrics::from([("m".to_owned(), Some(f64::from(fate)))]);
                 let event =
@@ -132,7 +133,7 @@ proptest! {
             prop_assert_eq!(booked.len(), active.len());
             prop_assert!(max_concurrent == 0 || active.len() <= max_concurrent);
             prop_assert!(world.state.trials.len() <= max_trials as usize);
-            prop_assert!(world.state.trials.values().all(|t| t.attempt <= 2 || leaving || over));
+            prop_assert!(world.state.trials.values().all(|t| t.attempt <= 3 || leaving || over));
             if left {
                 prop_assert!(active.is_empty());
                 break;
@@ -148,4 +149,75 @@ proptest! {
             prop_assert!(world.state.trials.values().all(|t| t.state.is_final()));
         }
     }
+}
+
+#[test]
+fn stops_from_outside_that_bring_no_progress_are_bounded() {
+    let mut world = World::new(1);
+    let slot = Slot { index: 0, gpus: Vec::new(), threads: 1 };
+    let plan = Plan { slots: vec![slot], ..Plan::default() };
+    // Progress in the first two attempts, none in the three after them.
+    for (attempt, step_reached) in [(1, 10), (2, 20), (3, 20), (4, 20), (5, 20)] {
+        while !world.state.trials.values().any(|t| t.state.is_active()) {
+            for command in step(&world.state, &plan, world.now, false) {
+                world.execute(command);
+            }
+        }
+        let outcome = Outcome::Stopped { why: "SIGUSR1".to_owned() };
+        let (trial, stopped_at) = (TrialId(0), Some(step_reached));
+        world.apply(StudyEvent::JobEnded { trial, attempt, outcome, seconds: None, stopped_at });
+    }
+    let commands = step(&world.state, &plan, world.now, false);
+    match commands.as_slice() {
+        [Command::EndTrial { end: TrialEnd::Failed, failure: Some(failure), .. }] => {
+            assert_eq!(failure.kind, FailureKind::TimeLimit);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn waiting_trials_start_together_by_priority_and_rather_on_another_gpu_after_a_failure() {
+    let mut world = World::new(3);
+    let slot = |index, gpu| Slot { index, gpus: vec![gpu], threads: 1 };
+    let mut plan = Plan { slots: vec![slot(0, 0), slot(1, 1)], retries: 1, ..Plan::default() };
+    let launched = |commands: &[Command]| -> Vec<(u32, u32)> {
+        commands
+            .iter()
+            .filter_map(
+                |c| if let Command::Launch { trial, slot, .. } = c { Some((trial.0, slot.gpus[0])) } else { None },
+            )
+            .collect()
+    };
+    for _ in 0..2 {
+        for command in step(&world.state, &plan, world.now, false) {
+            world.execute(command);
+        }
+    }
+    assert_eq!(launched(&step(&world.state, &plan, world.now, false)), [(0, 0), (1, 1)], "both in one go");
+    // GPU 0 is used by somebody else now.
+    plan.busy = vec![0];
+    assert_eq!(launched(&step(&world.state, &plan, world.now, false)), [(0, 1)]);
+    plan.busy.clear();
+    let prefer = spool_command(&world, 1, 7);
+    world.apply(prefer);
+    assert_eq!(launched(&step(&world.state, &plan, world.now, false)), [(1, 0), (0, 1)]);
+    for command in step(&world.state, &plan, world.now, false) {
+        world.execute(command);
+    }
+    let outcome = Outcome::Failed { failure: Failure::new(FailureKind::Infrastructure, "the GPU fell off the bus") };
+    let (trial, attempt) = (TrialId(1), 1);
+    world.apply(StudyEvent::JobEnded { trial, attempt, outcome, seconds: None, stopped_at: None });
+    let outcome = Outcome::Stopped { why: String::new() };
+    let trial = TrialId(0);
+    world.apply(StudyEvent::JobEnded { trial, attempt, outcome, seconds: None, stopped_at: None });
+    for command in step(&world.state, &plan, world.now, false) {
+        world.execute(command);
+    }
+    assert_eq!(launched(&step(&world.state, &plan, world.now, false)), [(1, 1), (0, 0)], "elsewhere than before");
+}
+
+fn spool_command(world: &World, trial: u32, priority: i32) -> StudyEvent {
+    let command = crate::journal::spool::Command::Prioritise { trial: TrialId(trial), priority };
+    StudyEvent::CommandAccepted { id: world.seq.to_string(), command: serde_json::to_string(&command).unwrap() }
 }

@@ -17,27 +17,21 @@ pub(crate) struct RealStudy {
 }
 
 impl RealStudy {
-    /// `plan` is what the workers do; `automl` are lines of that section of the spec.
-    pub(crate) fn new(plan: &str, automl: &[&str]) -> Self {
+    /// `plan` is what the workers do; the other two are lines of `automl` and of `automl.launcher`.
+    pub(crate) fn new(plan: &str, automl: &[&str], launcher: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let worker = std::env::current_exe().unwrap();
-        let is_given = |key: &str| automl.iter().any(|line| line.starts_with(key));
-        let trials = if is_given("max_trials") { "" } else { "  max_trials: 4\n" };
-        let lines: String = automl.iter().map(|line| format!("  {line}\n")).collect();
+        let lines =
+            |lines: &[&str], indent: &str| -> String { lines.iter().map(|line| format!("{indent}{line}\n")).collect() };
         let spec = format!(
             "dataset:\n  train:\n    batch_size: 8\n    datasets: [{{image_dir: a}}]\n  val:\n    datasets: [{{image_dir: b}}]\n\
              train:\n  num_epochs: 3\n\
-             automl:\n  algorithm: random\n  promote: false\n{trials}{lines}\
-             \x20 launcher:\n    worker: [\"{}\", \"--exact\", \"fake::worker\", \"--nocapture\"]\n",
-            worker.display()
+             automl:\n  algorithm: random\n  promote: false\n{}\
+             \x20 launcher:\n    worker: [\"{}\", \"--exact\", \"fake::worker\", \"--nocapture\"]\n{}",
+            lines(automl, "  "),
+            std::env::current_exe().unwrap().display(),
+            lines(launcher, "    "),
         );
-        // A launcher's own keys come after those of the worker.
-        let (launcher, automl): (Vec<&str>, Vec<&str>) = spec.lines().partition(|l| l.starts_with("  launcher."));
-        let mut text = automl.join("\n");
-        for line in launcher {
-            text.push_str(&format!("\n    {}", line.trim_start().trim_start_matches("launcher.")));
-        }
-        std::fs::write(root.path().join("spec.yaml"), text + "\n").unwrap();
+        std::fs::write(root.path().join("spec.yaml"), spec).unwrap();
         Self { root, plan: plan.to_owned(), variables: Vec::new() }
     }
 
