@@ -27,7 +27,7 @@ fn epochs(study: &RealStudy, id: u32) -> Vec<u32> {
 
 #[test]
 fn first_signal_checkpoints_and_resume_goes_on_where_it_was() {
-    let study = RealStudy::new("pace=150", &[TWO_SLOTS, "max_trials: 4"], &[]);
+    let study = RealStudy::new("pace=300", &[TWO_SLOTS, "max_trials: 4"], &[]);
     let controller = study.train(&[]);
     study.wait("trained for an epoch", |s| s.trials.values().any(|t| t.epochs >= 1));
     controller.signal(Signal::TERM);
@@ -71,7 +71,7 @@ fn second_signal_kills_workers_that_do_not_end_and_third_ends_the_controller() {
 #[test]
 fn workers_outlive_a_killed_controller_and_are_taken_over_or_killed_as_asked() {
     for orphans in [&["--resume"][..], &["--resume", "--kill-orphans"]] {
-        let study = RealStudy::new("pace=250", &[TWO_SLOTS, "max_trials: 2"], &[]);
+        let study = RealStudy::new("pace=800", &[TWO_SLOTS, "max_trials: 2"], &[]);
         let controller = study.train(&[]);
         let state = study.wait("trained for an epoch", |s| running(s) == 2 && s.trials.values().all(|t| t.epochs >= 1));
         controller.signal(Signal::KILL);
@@ -91,7 +91,7 @@ fn workers_outlive_a_killed_controller_and_are_taken_over_or_killed_as_asked() {
 
 #[test]
 fn study_and_trial_are_paused_resumed_and_stopped_by_commands() {
-    let study = RealStudy::new("pace=200", &[TWO_SLOTS, "max_trials: 5"], &[]);
+    let study = RealStudy::new("pace=1000", &[TWO_SLOTS, "max_trials: 5"], &[]);
     let controller = study.train(&[]);
     study.wait("running", |s| running(s) == 2);
     let ok = |command: &str, more: &[&str]| {
