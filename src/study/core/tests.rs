@@ -49,7 +49,8 @@ impl World {
                 self.apply(event);
             }
             Command::ShrinkTrial { trial, failure } => {
-                self.apply(StudyEvent::TrialAdjusted { trial, values: Params::new(), why: failure.message });
+                let values = Params::from([("batch".to_owned(), 1.into())]);
+                self.apply(StudyEvent::TrialAdjusted { trial, values, why: failure.message });
             }
             Command::QueueTrial { trial, why } => self.apply(StudyEvent::TrialQueued { trial, why }),
             Command::PauseTrial { trial } => self.apply(StudyEvent::TrialPaused { trial, at_rung: false }),
@@ -158,7 +159,7 @@ fn stops_from_outside_that_bring_no_progress_are_bounded() {
     let plan = Plan { slots: vec![slot], ..Plan::default() };
     // Progress in the first two attempts, none in the three after them.
     for (attempt, step_reached) in [(1, 10), (2, 20), (3, 20), (4, 20), (5, 20)] {
-        while !world.state.trials.values().any(|t| t.state.is_active()) {
+        while !world.state.trials.values().any(|t| t.state.is_active() && t.ended.is_none()) {
             for command in step(&world.state, &plan, world.now, false) {
                 world.execute(command);
             }

@@ -30,8 +30,8 @@ pub(super) struct Seen {
 pub(super) fn parse(jobs: &str, pods: &str, names: &BTreeSet<String>) -> io::Result<BTreeMap<String, Seen>> {
     let items = |text: &str| -> io::Result<Vec<Value>> {
         let mut list: Value = serde_json::from_str(text)?;
-        match list["items"].take() {
-            Value::Array(items) => Ok(items),
+        match list.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "kubectl: the answer is not a list")),
         }
     };
