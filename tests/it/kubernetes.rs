@@ -35,7 +35,7 @@ fn jobs_are_created_watched_and_taken_over() {
 
 #[test]
 fn paused_trial_is_asked_through_its_folder_and_a_deleted_job_is_tried_again() {
-    let (study, stub) = study("pace=1500", "max_trials: 2");
+    let (study, stub) = study("held@0,held@1", "max_trials: 2");
     let controller = study.train(&[]);
     let state = study.wait("trained for an epoch", |s| s.trials.len() == 2 && s.trials.values().all(|t| t.epochs >= 1));
     assert!(study.run("pause", &["0"]).status.success());

@@ -36,7 +36,7 @@ const CONTROLLER: &str = "CLIPTUNE_TEST_CONTROLLER";
 
 /// Not a test by itself: the worker of the others. What it does is in the variable, parts separated by commas:
 /// `KIND@TRIAL` (fails with this kind), `once@TRIAL` (exits with 101 at its first attempt), `hang@TRIAL` (stops beating at its
-/// first attempt), `slow`, `instant`, `ok`; `pace=MS` is the time of an epoch and with
+/// first attempt), `held@TRIAL` (waits in the second epoch of its first attempt until it is asked to stop), `slow`, `instant`, `ok`; `pace=MS` is the time of an epoch and with
 /// `beats` the heart beats once an epoch.
 /// The parts `trials=N`, `slots=N` and `retries=N` are the controller's.
 #[test]
@@ -76,6 +76,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
         return 0;
     }
     let trial = job.trial.map_or(0, |t| t.0);
+    let is_asked = || stop.load(Ordering::Relaxed) || dir.path().join("stop.json").exists();
     // The spec of a study by the real binary is YAML, of which nothing is wanted here.
     let params: Params = serde_json::from_str(&std::fs::read_to_string(dir.spec()).unwrap()).unwrap_or_default();
     let x = params.get("x").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
@@ -96,7 +97,12 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
                 Some(("hang", t)) if t == trial.to_string() && job.attempt == 1 => loop {
                     std::thread::sleep(Duration::from_secs(1));
                 },
-                Some(("once" | "hang", _)) => {}
+                Some(("held", t)) if t == trial.to_string() && job.attempt == 1 && epoch == 2 => {
+                    while !is_asked() {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                }
+                Some(("once" | "hang" | "held", _)) => {}
                 Some((kind, t)) if t == trial.to_string() => {
                     let kind: FailureKind = serde_json::from_value(kind.into()).unwrap();
                     say(JobEvent::JobEnded { outcome: Outcome::Failed { failure: Failure::new(kind, "as asked") } });
@@ -126,8 +132,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
         let name = folder.path().file_name().unwrap();
         files::atomic_symlink(Path::new(name), dir.best().path()).unwrap();
         files::atomic_symlink(Path::new(name), dir.last().path()).unwrap();
-        let is_asked = stop.load(Ordering::Relaxed) || dir.path().join("stop.json").exists();
-        if is_asked && epoch < job.until_epoch {
+        if is_asked() && epoch < job.until_epoch {
             say(JobEvent::JobEnded { outcome: Outcome::Stopped { why: "SIGTERM".to_owned() } });
             return 0;
         }
