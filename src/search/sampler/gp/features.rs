@@ -1,4 +1,4 @@
-//! Points as the kernel sees them: numeric features that belong to coordinates, and categories.
+//! Points as the kernel sees them.
 //!
 //! A conditional numeric coordinate becomes an arc: active values lie on a quarter circle of radius one, inactive ones at
 //! its centre. Distances stay Euclidean, so the kernel stays positive definite; leaving inactive coordinates out of the
@@ -6,49 +6,83 @@
 
 use std::f64::consts::FRAC_PI_2;
 
+use nalgebra::DMatrix;
+
 use crate::search::space::point::UNKNOWN;
 use crate::search::space::{Coordinate, Domain, Point, Space};
 
-/// The code of an inactive category.
-const INACTIVE: usize = UNKNOWN - 1;
+/// A numeric coordinate.
+#[derive(Clone, Copy, Debug)]
+struct Numeric {
+    /// The parameter; `None` for the length of training.
+    parameter: Option<usize>,
+    conditional: bool,
+    /// Number of choices of an ordinal; 0 for ranges.
+    choices: usize,
+}
+
+/// A categorical coordinate.
+#[derive(Clone, Copy, Debug)]
+struct Category {
+    parameter: usize,
+    choices: usize,
+    /// Its first column among the indicators. Two more than the choices: inactive, and unknown.
+    first: usize,
+}
 
 /// Which parameter became which feature.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    /// Parameter, whether it is conditional, number of choices of an ordinal (0 for ranges).
-    numeric: Vec<(usize, bool, usize)>,
-    categorical: Vec<usize>,
+    numeric: Vec<Numeric>,
+    categories: Vec<Category>,
     /// The coordinate of each numeric feature.
     groups: Vec<usize>,
+    /// The category of each indicator.
+    owners: Vec<usize>,
 }
 
-/// Points by rows.
-#[derive(Clone, Debug, Default)]
+/// Points as columns.
+#[derive(Clone, Debug)]
 pub(super) struct Rows {
     /// Numeric features.
-    pub(super) numbers: Vec<Vec<f64>>,
-    /// Categories.
-    pub(super) categories: Vec<Vec<usize>>,
+    pub(super) numbers: DMatrix<f64>,
+    /// Indicators of the categories.
+    pub(super) indicators: DMatrix<f64>,
+    /// Legendre polynomials of degree one and two of the numeric coordinates, zero where they are inactive.
+    pub(super) trend: DMatrix<f64>,
     /// Coordinates that are active, summed over the rows.
     pub(super) active: usize,
 }
 
 impl Layout {
-    pub(super) fn of(space: &Space) -> Self {
-        let (mut numeric, mut categorical, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    /// `lengths`: whether the length of training is a coordinate.
+    pub(super) fn of(space: &Space, lengths: bool) -> Self {
+        let mut layout = Self { numeric: Vec::new(), categories: Vec::new(), groups: Vec::new(), owners: Vec::new() };
         for (index, parameter) in space.params().iter().enumerate() {
             let conditional = !parameter.when.is_empty();
             match &parameter.domain {
                 // What never varies tells nothing, unless it comes and goes.
                 domain if domain.cardinality() == Some(1) && !conditional => {}
-                Domain::Categorical(_) | Domain::Bool | Domain::Constant(_) => categorical.push(index),
+                domain @ (Domain::Categorical(_) | Domain::Bool | Domain::Constant(_)) => {
+                    let choices = domain.choices().unwrap_or(1);
+                    let first = layout.owners.len();
+                    layout.owners.extend(std::iter::repeat_n(layout.categories.len(), choices + 2));
+                    layout.categories.push(Category { parameter: index, choices, first });
+                }
                 domain => {
-                    groups.extend(std::iter::repeat_n(numeric.len(), if conditional { 2 } else { 1 }));
-                    numeric.push((index, conditional, domain.choices().unwrap_or(0)));
+                    layout.add(Numeric { parameter: Some(index), conditional, choices: domain.choices().unwrap_or(0) })
                 }
             }
         }
-        Self { numeric, categorical, groups }
+        if lengths {
+            layout.add(Numeric { parameter: None, conditional: false, choices: 0 });
+        }
+        layout
+    }
+
+    fn add(&mut self, numeric: Numeric) {
+        self.groups.extend(std::iter::repeat_n(self.numeric.len(), if numeric.conditional { 2 } else { 1 }));
+        self.numeric.push(numeric);
     }
 
     /// Number of numeric coordinates.
@@ -58,7 +92,7 @@ impl Layout {
 
     /// Number of categories.
     pub(super) fn categories(&self) -> usize {
-        self.categorical.len()
+        self.categories.len()
     }
 
     /// The coordinate of each numeric feature.
@@ -66,30 +100,55 @@ impl Layout {
         &self.groups
     }
 
-    /// The features of these points.
-    pub(super) fn rows<'a>(&self, points: impl IntoIterator<Item = &'a Point>) -> Rows {
-        let mut rows = Rows::default();
-        for point in points {
-            let mut numbers = Vec::with_capacity(self.groups.len());
-            for &(index, conditional, choices) in &self.numeric {
-                let unit = match point[index] {
+    /// The category of each indicator.
+    pub(super) fn owners(&self) -> &[usize] {
+        &self.owners
+    }
+
+    /// The features of these points with their lengths of training in `[0, 1]`, which are ignored unless they are a
+    /// coordinate.
+    pub(super) fn rows<'a>(&self, points: impl ExactSizeIterator<Item = (&'a Point, f64)>) -> Rows {
+        let n = points.len();
+        let mut rows = Rows {
+            numbers: DMatrix::zeros(self.groups.len(), n),
+            indicators: DMatrix::zeros(self.owners.len(), n),
+            trend: DMatrix::zeros(2 * self.numeric.len(), n),
+            active: 0,
+        };
+        for (column, (point, length)) in points.enumerate() {
+            let mut feature = 0;
+            for (k, numeric) in self.numeric.iter().enumerate() {
+                let unit = match numeric.parameter.map_or(Some(Coordinate::Unit(length)), |p| point[p]) {
                     Some(Coordinate::Unit(unit)) => Some(unit),
-                    Some(Coordinate::Choice(c)) if c != UNKNOWN => Some((c as f64 + 0.5) / choices.max(1) as f64),
+                    Some(Coordinate::Choice(c)) if c != UNKNOWN => {
+                        Some((c as f64 + 0.5) / numeric.choices.max(1) as f64)
+                    }
                     _ => None,
                 };
-                rows.active += usize::from(unit.is_some());
-                match (conditional, unit) {
-                    (false, unit) => numbers.push(unit.unwrap_or(0.5)),
-                    (true, Some(unit)) => numbers.extend([(unit * FRAC_PI_2).cos(), (unit * FRAC_PI_2).sin()]),
-                    (true, None) => numbers.extend([0.0, 0.0]),
+                if let Some(unit) = unit {
+                    rows.active += 1;
+                    let t = 2.0 * unit - 1.0;
+                    rows.trend[(2 * k, column)] = 3_f64.sqrt() * t;
+                    rows.trend[(2 * k + 1, column)] = 5_f64.sqrt() * (1.5 * t * t - 0.5);
+                }
+                if numeric.conditional {
+                    let angle = unit.map(|u| u * FRAC_PI_2);
+                    rows.numbers[(feature, column)] = angle.map_or(0.0, f64::cos);
+                    rows.numbers[(feature + 1, column)] = angle.map_or(0.0, f64::sin);
+                    feature += 2;
+                } else {
+                    rows.numbers[(feature, column)] = unit.unwrap_or(0.5);
+                    feature += 1;
                 }
             }
-            let category = |&index: &usize| match point[index] {
-                Some(Coordinate::Choice(c)) => c,
-                _ => INACTIVE,
-            };
-            rows.numbers.push(numbers);
-            rows.categories.push(self.categorical.iter().map(category).collect());
+            for category in &self.categories {
+                let code = match point[category.parameter] {
+                    Some(Coordinate::Choice(c)) if c < category.choices => c,
+                    Some(_) => category.choices + 1,
+                    None => category.choices,
+                };
+                rows.indicators[(category.first + code, column)] = 1.0;
+            }
         }
         rows
     }
@@ -98,14 +157,19 @@ impl Layout {
 impl Rows {
     /// Number of points.
     pub(super) fn len(&self) -> usize {
-        self.numbers.len()
+        self.numbers.ncols()
     }
 
     /// These points and then those.
     pub(super) fn and(&self, more: &Self) -> Self {
+        let join = |a: &DMatrix<f64>, b: &DMatrix<f64>| {
+            let data = a.iter().chain(b.iter()).copied().collect();
+            DMatrix::from_vec(a.nrows(), a.ncols() + b.ncols(), data)
+        };
         Self {
-            numbers: self.numbers.iter().chain(&more.numbers).cloned().collect(),
-            categories: self.categories.iter().chain(&more.categories).cloned().collect(),
+            numbers: join(&self.numbers, &more.numbers),
+            indicators: join(&self.indicators, &more.indicators),
+            trend: join(&self.trend, &more.trend),
             active: self.active + more.active,
         }
     }
@@ -113,8 +177,9 @@ impl Rows {
     /// The points with these indices.
     pub(super) fn select(&self, indices: &[usize]) -> Self {
         Self {
-            numbers: indices.iter().map(|&i| self.numbers[i].clone()).collect(),
-            categories: indices.iter().map(|&i| self.categories[i].clone()).collect(),
+            numbers: self.numbers.select_columns(indices),
+            indicators: self.indicators.select_columns(indices),
+            trend: self.trend.select_columns(indices),
             active: self.active * indices.len() / self.len().max(1),
         }
     }

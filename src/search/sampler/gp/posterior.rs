@@ -1,23 +1,23 @@
 //! What the model believes about unseen points, given hyperparameters and observations.
 
-use nalgebra::{Cholesky, DMatrix, DVector};
+use nalgebra::{DMatrix, DVector};
 
 use super::features::{Layout, Rows};
-use super::fit;
+use super::fit::{self, Effort};
 use super::kernel::{Kernel, Theta};
+use super::linear::factorise;
 use crate::base::seed::Stream;
 
-/// A Gaussian process with several weighted settings of its hyperparameters, conditioned on rows.
+/// A Gaussian process with several settings of its hyperparameters, equally likely, conditioned on rows.
 #[derive(Clone, Debug)]
 pub(super) struct Posterior {
     rows: Rows,
-    modes: Vec<Mode>,
+    settings: Vec<Setting>,
 }
 
 #[derive(Clone, Debug)]
-struct Mode {
+struct Setting {
     theta: Theta,
-    weight: f64,
     kernel: Kernel,
     /// Inverse of the Cholesky factor of the covariance of the rows.
     whiten: DMatrix<f64>,
@@ -34,73 +34,63 @@ impl Posterior {
         rows: Rows,
         values: &[f64],
         noise: f64,
-        starts: usize,
+        effort: Effort,
         stream: &mut Stream,
     ) -> Option<Self> {
-        let modes = if rows.len() > fit::FIT_ROWS {
-            let some = spread(values, fit::FIT_ROWS);
+        let settings = if rows.len() > effort.rows {
+            let some = spread(values, effort.rows);
             let few: Vec<f64> = some.iter().map(|&i| values[i]).collect();
-            fit::modes(layout, &rows.select(&some), &few, noise, starts, stream)
+            fit::settings(layout, &rows.select(&some), &few, noise, effort, stream)
         } else {
-            fit::modes(layout, &rows, values, noise, starts, stream)
+            fit::settings(layout, &rows, values, noise, effort, stream)
         };
-        Self::condition(layout, rows, values, &modes)
+        Self::condition(layout, rows, values, &settings)
     }
 
-    fn condition(layout: &Layout, rows: Rows, values: &[f64], modes: &[(Theta, f64)]) -> Option<Self> {
+    fn condition(layout: &Layout, rows: Rows, values: &[f64], settings: &[Theta]) -> Option<Self> {
         let values = DVector::from_column_slice(values);
-        let mode = |(theta, weight): &(Theta, f64)| {
+        let one = |theta: &Theta| {
             let kernel = Kernel::new(theta, layout);
-            let n = rows.len();
-            let mut covariance = DMatrix::zeros(n, n);
-            for i in 0..n {
-                for j in 0..=i {
-                    let k = kernel.at(&rows, i, &rows, j);
-                    covariance[(i, j)] = k;
-                    covariance[(j, i)] = k;
-                }
-            }
+            let covariance = kernel.cross(&rows, &rows);
             // Repeated points make the matrix singular; a little more noise than fitted repairs that.
-            let cholesky = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2].into_iter().find_map(|jitter| {
+            let factor = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2].into_iter().find_map(|jitter| {
                 let mut noisy = covariance.clone();
-                (0..n).for_each(|i| noisy[(i, i)] += theta.noise() + jitter);
-                Cholesky::new(noisy)
+                (0..rows.len()).for_each(|i| noisy[(i, i)] += theta.noise() + jitter);
+                factorise(noisy)
             })?;
-            let whiten = cholesky.l().solve_lower_triangular(&DMatrix::identity(n, n))?;
-            let alpha = cholesky.solve(&values);
-            Some(Mode { theta: theta.clone(), weight: *weight, kernel, whiten, alpha })
+            let alpha = factor.whiten.tr_mul(&(&factor.whiten * &values));
+            Some(Setting { theta: theta.clone(), kernel, whiten: factor.whiten, alpha })
         };
-        let modes: Vec<Mode> = modes.iter().filter_map(mode).collect();
-        (!modes.is_empty()).then_some(Self { rows, modes })
+        let settings: Vec<Setting> = settings.iter().filter_map(one).collect();
+        (!settings.is_empty()).then_some(Self { rows, settings })
     }
 
     /// The same hyperparameters, with more rows. `None` as in [`Posterior::fit`].
     pub(super) fn extended(&self, layout: &Layout, values: &[f64], more: &Rows, believed: &[f64]) -> Option<Self> {
-        let modes: Vec<_> = self.modes.iter().map(|m| (m.theta.clone(), m.weight)).collect();
+        let settings: Vec<Theta> = self.settings.iter().map(|s| s.theta.clone()).collect();
         let values: Vec<f64> = values.iter().chain(believed).copied().collect();
-        Self::condition(layout, self.rows.and(more), &values, &modes)
+        Self::condition(layout, self.rows.and(more), &values, &settings)
     }
 
-    /// Beliefs at these points with the weight of each setting.
-    pub(super) fn by_mode(&self, points: &Rows) -> Vec<(f64, Belief)> {
-        let (n, m) = (self.rows.len(), points.len());
-        let belief = |mode: &Mode| {
-            let cross = DMatrix::from_fn(n, m, |i, j| mode.kernel.at(&self.rows, i, points, j));
-            let mean = cross.tr_mul(&mode.alpha);
-            let explained = &mode.whiten * &cross;
-            let signal = mode.theta.signal();
-            let one = |j: usize| (mean[j], (signal - explained.column(j).norm_squared()).max(1e-12));
-            (mode.weight, (0..m).map(one).collect())
+    /// Beliefs at these points by setting.
+    pub(super) fn by_setting(&self, points: &Rows) -> Vec<Belief> {
+        let belief = |setting: &Setting| {
+            let cross = setting.kernel.cross(&self.rows, points);
+            let mean = cross.tr_mul(&setting.alpha);
+            let explained = &setting.whiten * &cross;
+            let before = setting.kernel.variances(points);
+            let one = |j: usize| (mean[j], (before[j] - explained.column(j).norm_squared()).max(1e-12));
+            (0..points.len()).map(one).collect()
         };
-        self.modes.iter().map(belief).collect()
+        self.settings.iter().map(belief).collect()
     }
 
     /// Beliefs at these points, averaged over the settings.
     pub(super) fn predict(&self, points: &Rows) -> Belief {
-        let by_mode = self.by_mode(points);
-        let total: f64 = by_mode.iter().map(|(w, _)| w).sum();
+        let by_setting = self.by_setting(points);
+        let count = by_setting.len() as f64;
         let one = |j: usize| {
-            let average = |f: &dyn Fn((f64, f64)) -> f64| by_mode.iter().map(|(w, b)| w * f(b[j])).sum::<f64>() / total;
+            let average = |f: &dyn Fn((f64, f64)) -> f64| by_setting.iter().map(|b| f(b[j])).sum::<f64>() / count;
             let mean = average(&|(m, _)| m);
             let second = average(&|(m, v)| v + m * m);
             (mean, (second - mean * mean).max(1e-12))
