@@ -1,12 +1,12 @@
-//! Differential evolution, on the highest rung that has a population: DEHB; with a single rung, plain differential evolution.
+//! Differential evolution over rungs: DEHB; with a single rung, plain differential evolution.
 //!
 //! Awad et al., "DEHB", IJCAI 2021, arXiv:2105.09821; strategy rand/1/bin of Storn and Price, J. Global Optim. 11, 1997.
 //!
-//! Without a state of its own: trial `t` competes for the place `t mod size` of the population, and who holds a place at a
-//! rung is the best of its trials that reached that rung. That is the selection of parent against trial, and it holds in
-//! any order of arrival, so parallel trials and restarts need no care.
+//! Without a state of its own: trial `t` competes for the place `t mod size` of the population, and the holder of a place is
+//! the best of its trials: who came to a higher rung, then who had the lower loss there. That is the selection of parent
+//! against trial, and it holds in any order of arrival, so parallel trials and restarts need no care.
 
-use super::ranking::at_rung;
+use super::ranking::by_merit;
 use super::{Sampler, SuggestContext, initial_point, uniform, uniform_cube, unseen};
 use crate::base::seed::{Stream, stream};
 use crate::journal::event::Params;
@@ -31,20 +31,20 @@ impl Dehb {
         Self { size: (planned / 4).clamp(6, 20) }
     }
 
-    /// Who holds the places of the population on the highest rung where enough are held.
+    /// Places of the population; twice as many where trials stop early and there are many more of them.
+    fn size(&self, ctx: &SuggestContext<'_>) -> u32 {
+        if ctx.rungs.len() > 1 { 2 * self.size } else { self.size }
+    }
+
+    /// Who holds the places of the population; `None` while too few are held.
     fn population(&self, ctx: &SuggestContext<'_>) -> Option<Vec<Option<Point>>> {
-        let highest = if ctx.rungs.len() > 1 { ctx.rungs.len() } else { 0 };
-        (0..=highest).rev().find_map(|rung| {
-            let mut places: Vec<Option<(f64, Point)>> = vec![None; self.size as usize];
-            for (trial, loss, point) in at_rung(ctx, rung) {
-                let place = &mut places[(trial % self.size) as usize];
-                if place.as_ref().is_none_or(|(best, _)| loss <= *best) {
-                    *place = Some((loss, point));
-                }
-            }
-            let held = places.iter().flatten().count();
-            (held > PARENTS).then(|| places.into_iter().map(|p| p.map(|(_, point)| point)).collect())
-        })
+        let size = self.size(ctx) as usize;
+        let mut places: Vec<Option<Point>> = vec![None; size];
+        for (trial, point) in by_merit(ctx) {
+            // The best comes first.
+            places[trial as usize % size].get_or_insert(point);
+        }
+        (places.iter().flatten().count() > PARENTS).then_some(places)
     }
 }
 
@@ -57,9 +57,10 @@ impl Sampler for Dehb {
         let mut stream = stream(ctx.seed, &format!("sampler/dehb/{}", ctx.trial.0));
         let point = initial_point(ctx).unwrap_or_else(|| {
             // The first round fills the places.
-            let population = (ctx.trial.0 >= self.size).then(|| self.population(ctx)).flatten();
+            let size = self.size(ctx);
+            let population = (ctx.trial.0 >= size).then(|| self.population(ctx)).flatten();
             let cube = match population {
-                Some(population) => offspring(ctx, &population, (ctx.trial.0 % self.size) as usize, &mut stream),
+                Some(population) => offspring(ctx, &population, (ctx.trial.0 % size) as usize, &mut stream),
                 None => uniform_cube(ctx.space, &mut stream),
             };
             ctx.space.params_of(&ctx.space.point_at(&cube))

@@ -87,7 +87,7 @@ pub const TABLE: [(&str, &str); 9] = [
     ("gp", "Gaussian process on mixed spaces; learns from failures and running trials too"),
     ("tpe", "tree-structured Parzen estimator, multivariate; cheap with many trials"),
     ("bohb", "densities of the highest rung with enough trials; a third of draws random"),
-    ("dehb", "differential evolution on the highest rung with a population"),
+    ("dehb", "differential evolution; who came to a higher rung is better"),
     ("pbt", "a population whose worst copy the best; values are handed on, not weights"),
     ("sobol", "a scrambled Sobol sequence: like random, without clumps and gaps"),
     ("random", "independent draws"),

@@ -16,25 +16,34 @@ pub(super) struct Ranking {
 }
 
 impl Ranking {
-    /// All trials: who came to a higher rung is better, and at the same rung the one with the lower loss there.
+    /// All trials.
     pub(super) fn of(ctx: &SuggestContext<'_>) -> Self {
         let mut ranking = Self::default();
-        let mut measured: Vec<(usize, f64, &Observation)> = Vec::new();
         for observation in others(ctx) {
             match observation.state {
                 ObservedState::Running => ranking.pending.push(ctx.space.point_of(&observation.params)),
                 ObservedState::Failed { infeasible: false } => {}
-                _ => match loss(ctx, observation, highest(ctx, observation)) {
-                    Some(loss) => measured.push((highest(ctx, observation), loss, observation)),
-                    None => ranking.failed.push(ctx.space.point_of(&observation.params)),
-                },
+                _ if observation.has_failed() => ranking.failed.push(ctx.space.point_of(&observation.params)),
+                _ => {}
             }
         }
-        // Stable: equals stay in the order of the trials.
-        measured.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.total_cmp(&b.1)));
-        ranking.measured = measured.into_iter().map(|(_, _, o)| ctx.space.point_of(&o.params)).collect();
+        ranking.measured = by_merit(ctx).into_iter().map(|(_, point)| point).collect();
         ranking
     }
+}
+
+/// The trials that were measured, with their numbers, the best first: who came to a higher rung is better, and at the same
+/// rung the one with the lower loss there.
+pub(super) fn by_merit(ctx: &SuggestContext<'_>) -> Vec<(u32, Point)> {
+    let ended = |o: &&Observation| o.state != ObservedState::Running && !o.has_failed();
+    let entry = |o: &'_ Observation| {
+        let rung = highest(ctx, o);
+        Some((rung, loss(ctx, o, rung)?, o.trial.0, ctx.space.point_of(&o.params)))
+    };
+    let mut list: Vec<_> = others(ctx).into_iter().filter(ended).filter_map(entry).collect();
+    // Stable: equals stay in the order of the trials.
+    list.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.total_cmp(&b.1)));
+    list.into_iter().map(|(_, _, trial, point)| (trial, point)).collect()
 }
 
 /// The trials that reached the rung with this number, whatever became of them but failure: number, loss there, point. Rung
