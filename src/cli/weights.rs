@@ -13,9 +13,12 @@ pub struct Args {
     /// A checkpoint folder or a .safetensors file.
     #[arg(value_name = "PATH")]
     pub path: std::path::PathBuf,
-    /// The model type, or an open_clip model config.
+    /// The model type, or a model config of open_clip or Hugging Face.
     #[arg(long, value_name = "TYPE")]
     pub model: String,
+    /// Adaptor of a C-RADIO model: siglip or clip.
+    #[arg(long, value_name = "NAME")]
+    pub adaptor: Option<String>,
     /// One versioned JSON object on stdout.
     #[arg(long)]
     pub json: bool,
@@ -46,9 +49,9 @@ fn check(args: &Args) -> Result<ExitCode, Problems> {
     use crate::model::{ClipConfig, parameters, weights};
 
     let failed = |f: Failure| Problems::one(f.kind.exit(), Problem::new(f.message).help(f.kind.help()));
-    let config = ClipConfig::resolve(&args.model).map_err(failed)?;
+    let config = ClipConfig::resolve(&args.model, args.adaptor.as_deref()).map_err(failed)?;
     let path = if args.path.is_dir() { args.path.join(weights::FILE) } else { args.path.clone() };
-    let found = weights::compare(&path, &parameters::of(&config)).map_err(failed)?;
+    let found = weights::compare(&path, &config, &parameters::of(&config)).map_err(failed)?;
     if args.json {
         output::json(&json!({
             "version": 1,

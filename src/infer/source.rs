@@ -12,7 +12,7 @@ use crate::data::ImageTransform;
 use crate::eval::embedder::Embedder;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::model::preprocess;
-use crate::model::{Clip, ClipConfig, config, weights};
+use crate::model::{Clip, ClipConfig, weights};
 use crate::onnx::external;
 use crate::spec::sections;
 use crate::text::Tokenizer;
@@ -27,18 +27,20 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The checkpoint at `path`: a folder, or a weights file whose architecture lies beside it or is `model_type`.
+    /// The checkpoint at `path`: a folder, or a weights file whose architecture lies beside it or is `model`'s.
     ///
     /// # Errors
     /// When there is none ([`FailureKind::BadCheckpoint`]) or its architecture is unknown.
-    pub fn find(path: &Path, model_type: &str) -> Result<Self, Failure> {
+    pub fn find(path: &Path, model: &sections::ModelSection) -> Result<Self, Failure> {
         let weights = if path.is_dir() { path.join(weights::FILE) } else { path.to_owned() };
         if !weights.is_file() {
             let why = format!("there is no checkpoint {}", weights.display());
             return Err(Failure::new(FailureKind::BadCheckpoint, why));
         }
-        let beside = weights.with_file_name(config::FILE);
-        let config = if beside.is_file() { ClipConfig::read(&beside)? } else { ClipConfig::resolve(model_type)? };
+        let config = match weights.parent().and_then(ClipConfig::file_in) {
+            Some(beside) => ClipConfig::read(&beside)?,
+            None => ClipConfig::of(model)?,
+        };
         Ok(Self { weights, config })
     }
 
@@ -82,11 +84,11 @@ impl Source {
             let embedder = OnnxEmbedder::open(path, threads)?;
             let config = match embedder.metadata("cliptune.model_config") {
                 Some(text) => ClipConfig::parse(text, &path.display().to_string())?,
-                None => ClipConfig::resolve(&model.kind)?,
+                None => ClipConfig::of(model)?,
             };
             (Box::new(embedder), config, "ONNX graph")
         } else {
-            let checkpoint = Checkpoint::find(path, &model.kind)?;
+            let checkpoint = Checkpoint::find(path, model)?;
             (Box::new(checkpoint.load(device)?), checkpoint.config, "checkpoint")
         };
         Ok(Self {

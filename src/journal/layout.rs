@@ -139,9 +139,10 @@ impl CheckpointDir {
     pub fn model(&self) -> PathBuf {
         self.0.join("model.safetensors")
     }
-    /// The architecture, an open_clip model config.
+    /// The architecture: open_clip's config, or Hugging Face's where only that is there.
     pub fn config(&self) -> PathBuf {
-        self.0.join("open_clip_config.json")
+        let [own, other] = ["open_clip_config.json", "config.json"].map(|name| self.0.join(name));
+        if !own.is_file() && other.is_file() { other } else { own }
     }
     /// The optimiser's state.
     pub fn optimizer(&self) -> PathBuf {

@@ -1,16 +1,17 @@
-//! A CLIP model on libtorch: two towers into one space, as open_clip's class CLIP computes it.
+//! A dual encoder on libtorch: two towers into one space.
 //!
-//! Invariant: [`Clip::named`] lists the parameters in the order of [`parameters::of`], under open_clip's names.
+//! Invariant: [`Clip::named`] lists the parameters in the order and under the names of [`parameters::of`].
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::config::{self, ClipConfig};
+use super::config::ClipConfig;
 use super::parameters::{self, Init, Parameter, Part};
-use super::transformer::{Affine, Block, Numeric, Pool, Transformer};
-use super::weights;
+use super::tensors::Tensors;
+use super::text::Text;
+use super::vision::{Patches, Vision};
+use super::{positions, weights};
 use crate::base::seed;
 use crate::journal::failure::{Failure, FailureKind};
 
@@ -22,33 +23,13 @@ static INITIALISING: std::sync::Mutex<()> = std::sync::Mutex::new(());
 pub struct Clip {
     config: ClipConfig,
     device: Device,
-    numeric: Numeric,
+    kind: Kind,
     parameters: Vec<Parameter>,
     tensors: Vec<Tensor>,
     vision: Vision,
     text: Text,
     logit_scale: Tensor,
     logit_bias: Option<Tensor>,
-}
-
-#[derive(Debug)]
-struct Vision {
-    conv1: Tensor,
-    class_embedding: Tensor,
-    positions: Tensor,
-    ln_pre: Option<Affine>,
-    transformer: Transformer,
-    ln_post: Affine,
-    proj: Tensor,
-}
-
-#[derive(Debug)]
-struct Text {
-    tokens: Tensor,
-    positions: Tensor,
-    transformer: Transformer,
-    ln_final: Affine,
-    proj: Tensor,
 }
 
 impl Clip {
@@ -65,55 +46,19 @@ impl Clip {
                 Init::Constant(value) => t.f_fill_(value)?,
                 Init::Normal(std) => t.f_normal_(0.0, std)?,
                 Init::Uniform(bound) => t.f_uniform_(-bound, bound)?,
+                Init::SinCos => positions::sin_cos(config.vision_cfg.grid(), config.vision_cfg.width)?,
             };
-            t.f_to_device(device)?.f_set_requires_grad(true)
+            t.f_to_device(device)?.f_set_requires_grad(p.trainable)
         };
         let alone = INITIALISING.lock();
         let tensors = parameters.iter().map(fresh).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         drop(alone);
-        let by_name: HashMap<&str, &Tensor> = parameters.iter().map(|p| p.name.as_str()).zip(&tensors).collect();
-        let get = |name: &str| by_name.get(name).map(|t| t.shallow_clone()).ok_or_else(|| unknown(name));
-        let affine = |name: &str| {
-            Ok::<_, Failure>(Affine { weight: get(&format!("{name}.weight"))?, bias: get(&format!("{name}.bias"))? })
-        };
-        let block = |name: String| {
-            Ok::<_, Failure>(Block {
-                ln_1: affine(&format!("{name}.ln_1"))?,
-                in_proj: Affine {
-                    weight: get(&format!("{name}.attn.in_proj_weight"))?,
-                    bias: get(&format!("{name}.attn.in_proj_bias"))?,
-                },
-                out_proj: affine(&format!("{name}.attn.out_proj"))?,
-                ln_2: affine(&format!("{name}.ln_2"))?,
-                c_fc: affine(&format!("{name}.mlp.c_fc"))?,
-                c_proj: affine(&format!("{name}.mlp.c_proj"))?,
-            })
-        };
-        let transformer = |prefix: &str, layers: i64, heads: i64, causal: bool| {
-            let blocks = (0..layers).map(|i| block(format!("{prefix}transformer.resblocks.{i}")));
-            Ok::<_, Failure>(Transformer { blocks: blocks.collect::<Result<_, _>>()?, heads, causal })
-        };
-        let (v, t) = (&config.vision_cfg, &config.text_cfg);
-        let vision = Vision {
-            conv1: get("visual.conv1.weight")?,
-            class_embedding: get("visual.class_embedding")?,
-            positions: get("visual.positional_embedding")?,
-            ln_pre: if v.no_ln_pre { None } else { Some(affine("visual.ln_pre")?) },
-            transformer: transformer("visual.", v.layers, v.width / v.head_width, false)?,
-            ln_post: affine("visual.ln_post")?,
-            proj: get("visual.proj")?,
-        };
-        let text = Text {
-            tokens: get("token_embedding.weight")?,
-            positions: get("positional_embedding")?,
-            transformer: transformer("", t.layers, t.heads, !t.no_causal_mask)?,
-            ln_final: affine("ln_final")?,
-            proj: get("text_projection")?,
-        };
-        let (logit_scale, logit_bias) = (get("logit_scale")?, get("logit_bias").ok());
-        let numeric = Numeric { kind: Kind::Float, quick_gelu: config.quick_gelu };
+        let by_name = Tensors::new(&parameters, &tensors);
+        let (vision, text) = (Vision::new(config, &by_name)?, Text::new(config, &by_name)?);
+        let (logit_scale, logit_bias) = (by_name.get("logit_scale")?, by_name.find("logit_bias"));
         let config = config.clone();
-        Ok(Self { config, device, numeric, parameters, tensors, vision, text, logit_scale, logit_bias })
+        let kind = Kind::Float;
+        Ok(Self { config, device, kind, parameters, tensors, vision, text, logit_scale, logit_bias })
     }
 
     /// The model of a checkpoint folder (weights beside their config).
@@ -121,25 +66,31 @@ impl Clip {
     /// # Errors
     /// When a file is missing, cannot be read or does not fit the other.
     pub fn open(folder: &Path, device: Device) -> Result<Self, Failure> {
-        let model = Self::new(&ClipConfig::read(&folder.join(config::FILE))?, device, 0)?;
+        let Some(file) = ClipConfig::file_in(folder) else {
+            let why = format!("{} holds no config of a model", folder.display());
+            return Err(Failure::new(FailureKind::BadCheckpoint, why));
+        };
+        let model = Self::new(&ClipConfig::read(&file)?, device, 0)?;
         model.load(&folder.join(weights::FILE))?;
         Ok(model)
     }
 
-    /// Replaces the parameters by those of a weights file.
+    /// Replaces the parameters by those of a weights file. A table of positions for the image size that the weights were
+    /// trained at is interpolated where the config's is another.
     ///
     /// # Errors
     /// Everything that is missing, unexpected or of another shape, at once; nothing has changed then.
     pub fn load(&self, path: &Path) -> Result<(), Failure> {
-        weights::load(path, &self.parameters, &self.tensors)
+        weights::load(path, &self.config, &self.parameters, &self.tensors)
     }
 
-    /// Writes the parameters, 32 bits each, with open_clip's names.
+    /// Writes the parameters, 32 bits each.
     ///
     /// # Errors
     /// When the file cannot be written; nothing is left then.
     pub fn save(&self, path: &Path) -> Result<(), Failure> {
-        weights::save(path, self.named().map(|(p, t)| (p.name.as_str(), t)))
+        let layout = self.config.layout;
+        weights::save(path, self.named().map(|(p, t)| (weights::public_name(&p.name, layout), t)))
     }
 
     /// The architecture.
@@ -154,7 +105,7 @@ impl Clip {
 
     /// Chooses the kind of the matrix products' operands: `Float` or `BFloat16` (parameters stay in 32 bits).
     pub fn set_matmul_kind(&mut self, kind: Kind) {
-        self.numeric.kind = kind;
+        self.kind = kind;
     }
 
     /// Keeps a tower as it is: its parameters take no gradient.
@@ -186,27 +137,21 @@ impl Clip {
         self.logit_bias.as_ref()
     }
 
-    /// Embeds images `[B, 3, S, S]` (normalised, f32) into `[B, D]` (f32, not normalised).
+    /// Embeds images `[B, 3, H, W]` (normalised, f32) into `[B, D]` (f32, not normalised). Both sides are the config's,
+    /// unless the tower takes any multiple of the patch (NaFlex, C-RADIO).
     ///
     /// # Errors
     /// When the shape is wrong or libtorch fails.
     pub fn encode_image(&self, images: &Tensor) -> Result<Tensor, TchError> {
-        let v = &self.vision;
-        let (b, side, patch) =
-            (images.size4()?.0, self.config.vision_cfg.image_size, self.config.vision_cfg.patch_size);
-        let (grid, width) = (side / patch, self.config.vision_cfg.width);
-        // A convolution whose stride is its kernel is a matrix product over patches.
-        let patches = images.f_view([b, 3, grid, patch, grid, patch])?.f_permute([0, 2, 4, 1, 3, 5])?;
-        let patches = patches.f_reshape([b, grid * grid, 3 * patch * patch])?;
-        let kernel = v.conv1.f_view([width, 3 * patch * patch])?;
-        let x = self.product(&patches, &kernel)?.f_to_kind(Kind::Float)?;
-        let class = v.class_embedding.f_view([1, 1, width])?.f_expand([b, 1, width], false)?;
-        let mut x = Tensor::f_cat(&[class, x], 1)?.f_add(&v.positions)?;
-        if let Some(norm) = &v.ln_pre {
-            x = norm.norm(&x)?;
-        }
-        let pooled = v.transformer.forward(x, &Pool::First, self.numeric)?;
-        self.product(&v.ln_post.norm(&pooled)?, &v.proj.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)
+        self.vision.forward(images, self.kind)
+    }
+
+    /// Embeds images of different shapes into `[B, D]` (f32, not normalised): NaFlex.
+    ///
+    /// # Errors
+    /// When the model is another one, a shape is wrong or libtorch fails.
+    pub fn encode_patches(&self, patches: &Patches) -> Result<Tensor, TchError> {
+        self.vision.forward_patches(patches, self.kind)
     }
 
     /// Embeds token ids `[B, L]` (i64) into `[B, D]` (f32, not normalised).
@@ -214,28 +159,8 @@ impl Clip {
     /// # Errors
     /// When the shape is wrong or libtorch fails.
     pub fn encode_text(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
-        let t = &self.text;
-        let end = tokens.f_argmax(-1, false)?;
-        let mut length = tokens.size2()?.1;
-        if t.transformer.causal {
-            // No token sees a later one and the end token is what leaves the tower: what follows it is never used.
-            length = end.f_max()?.f_int64_value(&[])? + 1;
-        }
-        let tokens = tokens.f_narrow(1, 0, length)?.f_to_device(self.device)?;
-        let x = Tensor::f_embedding(&t.tokens, &tokens, -1, false, false)?;
-        let x = x.f_add(&t.positions.f_narrow(0, 0, length)?)?;
-        let pooled = t.transformer.forward(x, &Pool::At(end.f_to_device(self.device)?), self.numeric)?;
-        self.product(&t.ln_final.norm(&pooled)?, &t.proj.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)
+        self.text.forward(tokens, self.kind)
     }
-
-    fn product(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
-        let kind = self.numeric.kind;
-        x.f_to_kind(kind)?.f_linear::<&Tensor>(&weight.f_to_kind(kind)?, None)
-    }
-}
-
-fn unknown(name: &str) -> Failure {
-    Failure::new(FailureKind::Unknown, format!("the architecture has no parameter {name}"))
 }
 
 /// A failure of libtorch, with lack of memory told apart.

@@ -1,13 +1,18 @@
 //! Floor 4: the dual encoder. Architectures are data; one transformer core computes all of them.
 //!
-//! Invariant: parameter names, shapes and initial distributions are open_clip's, so weights travel both ways unchanged.
+//! Invariant: inside the crate a parameter has one name, whatever file it came from; [`parameters`] lists them all.
 
 pub mod clip;
 pub mod config;
 pub mod parameters;
+mod positions;
 pub mod preprocess;
+mod tensors;
+mod text;
 mod transformer;
+mod vision;
 pub mod weights;
 
 pub use clip::Clip;
 pub use config::ClipConfig;
+pub use vision::Patches;

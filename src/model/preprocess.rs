@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
-use super::config::ClipConfig;
+use super::config::{ClipConfig, Interpolation, Resize};
 use crate::pixels::{Filter, ImageTransform, ResizeMode};
 use crate::text::Tokenizer;
 
-/// The evaluation transform of a model; OpenAI's where its configuration says nothing.
+/// The evaluation transform of a model.
 pub fn transform(config: &ClipConfig) -> ImageTransform {
     let mut transform = ImageTransform::clip(u32::try_from(config.vision_cfg.image_size).unwrap_or(0));
-    if let Some(preprocess) = &config.preprocess_cfg {
-        transform.mean = preprocess.mean.unwrap_or(transform.mean);
-        transform.std = preprocess.std.unwrap_or(transform.std);
-        if preprocess.interpolation.as_deref() == Some("bilinear") {
-            transform.filter = Filter::Bilinear;
-        }
-        if preprocess.resize_mode.as_deref() == Some("squash") {
-            transform.mode = ResizeMode::Squash;
-        }
+    let preprocess = &config.preprocess_cfg;
+    (transform.mean, transform.std) = (preprocess.mean, preprocess.std);
+    transform.filter = match preprocess.interpolation {
+        Interpolation::Bicubic => Filter::Bicubic,
+        Interpolation::Bilinear => Filter::Bilinear,
+    };
+    if preprocess.resize_mode == Resize::Squash {
+        transform.mode = ResizeMode::Squash;
     }
     transform
 }

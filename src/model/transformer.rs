@@ -1,52 +1,70 @@
-//! The pre-norm transformer that both towers share.
+//! The pre-norm transformer that all towers share.
 //!
-//! Only one token of a sample leaves a tower, so the last block computes its queries, its output projection and its MLP
-//! for that token alone. The result is the same and a good part of the work is saved.
-//! Reference: open_clip's ResidualAttentionBlock on nn.MultiheadAttention.
+//! Where only one token of a sample leaves a tower, the last block computes its queries, its output projection and its
+//! MLP for that token alone. The result is the same and a good part of the work is saved.
+//! Reference: open_clip's ResidualAttentionBlock on nn.MultiheadAttention; timm's Block.
 
 use tch::{Kind, TchError, Tensor};
 
-/// Arithmetic of the matrix products; norms, residuals and softmax statistics stay in 32 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Numeric {
-    /// Kind of the operands of matrix products.
-    pub kind: Kind,
-    /// Sigmoid approximation of GELU.
-    pub quick_gelu: bool,
-}
+use super::config::Activation;
 
-/// Which token leaves the tower.
+/// Which tokens leave the tower.
 #[derive(Debug)]
 pub(super) enum Pool {
-    /// The first one.
-    First,
+    /// The one at this place.
+    Token(i64),
     /// In each sample the one at this position (`[B]`, i64).
     At(Tensor),
+    /// All of them.
+    All,
 }
 
 /// Weight and bias of a layer.
 #[derive(Debug)]
 pub(super) struct Affine {
     pub weight: Tensor,
-    pub bias: Tensor,
+    pub bias: Option<Tensor>,
 }
 
 impl Affine {
-    fn linear(&self, x: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+    /// The layer on operands of `kind`.
+    pub(super) fn linear(&self, x: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
         if kind == Kind::Float {
-            return x.f_linear(&self.weight, Some(&self.bias));
+            return x.f_linear(&self.weight, self.bias.as_ref());
         }
-        x.f_to_kind(kind)?.f_linear(&self.weight.f_to_kind(kind)?, Some(&self.bias.f_to_kind(kind)?))
+        let bias = self.bias.as_ref().map(|b| b.f_to_kind(kind)).transpose()?;
+        x.f_to_kind(kind)?.f_linear(&self.weight.f_to_kind(kind)?, bias)
     }
 
     /// Layer norm over the last dimension, in 32 bits.
-    pub(super) fn norm(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), 1e-5, false)
+    pub(super) fn norm(&self, x: &Tensor, eps: f64) -> Result<Tensor, TchError> {
+        x.f_layer_norm(self.weight.size(), Some(&self.weight), self.bias.as_ref(), eps, false)
     }
 
     /// Rows `start..start + rows` of the layer.
-    fn part(&self, start: i64, rows: i64) -> Result<Self, TchError> {
-        Ok(Self { weight: self.weight.f_narrow(0, start, rows)?, bias: self.bias.f_narrow(0, start, rows)? })
+    pub(super) fn part(&self, start: i64, rows: i64) -> Result<Self, TchError> {
+        let bias = self.bias.as_ref().map(|b| b.f_narrow(0, start, rows)).transpose()?;
+        Ok(Self { weight: self.weight.f_narrow(0, start, rows)?, bias })
+    }
+}
+
+/// The two layers of an MLP.
+#[derive(Debug)]
+pub(super) struct Mlp {
+    pub c_fc: Affine,
+    pub c_proj: Affine,
+}
+
+impl Mlp {
+    /// The MLP, with `act` between the layers.
+    pub(super) fn forward(&self, x: &Tensor, act: Activation, kind: Kind) -> Result<Tensor, TchError> {
+        let hidden = self.c_fc.linear(x, kind)?;
+        let hidden = match act {
+            Activation::Gelu => hidden.f_gelu("none")?,
+            Activation::GeluTanh => hidden.f_gelu("tanh")?,
+            Activation::QuickGelu => hidden.f_mul(&hidden.f_mul_scalar(1.702)?.f_sigmoid()?)?,
+        };
+        self.c_proj.linear(&hidden, kind)
     }
 }
 
@@ -56,77 +74,10 @@ pub(super) struct Block {
     pub ln_1: Affine,
     pub in_proj: Affine,
     pub out_proj: Affine,
+    pub ls_1: Option<Tensor>,
     pub ln_2: Affine,
-    pub c_fc: Affine,
-    pub c_proj: Affine,
-}
-
-impl Block {
-    fn forward(&self, x: &Tensor, heads: i64, causal: bool, n: Numeric) -> Result<Tensor, TchError> {
-        let (b, l, w) = x.size3()?;
-        let qkv = self.in_proj.linear(&self.ln_1.norm(x)?, n.kind)?;
-        // [3, B, H, L, D] as a view: the attention kernel reads strided operands.
-        let qkv = qkv.f_view([b, l, 3, heads, w / heads])?.f_permute([2, 0, 3, 1, 4])?.f_unbind(0)?;
-        let mixed = attend(&qkv[0], &qkv[1], &qkv[2], None, causal)?;
-        let mixed = mixed.f_transpose(1, 2)?.f_reshape([b, l, w])?;
-        let x = x.f_add(&self.out_proj.linear(&mixed, n.kind)?)?;
-        self.feed_forward(&x, n)
-    }
-
-    /// The block for one token of each sample: `[B, L, W]` to `[B, W]`.
-    fn forward_pooled(
-        &self,
-        x: &Tensor,
-        heads: i64,
-        causal: bool,
-        pool: &Pool,
-        n: Numeric,
-    ) -> Result<Tensor, TchError> {
-        let (b, l, w) = x.size3()?;
-        let d = w / heads;
-        let normed = self.ln_1.norm(x)?;
-        let keys = self.in_proj.part(w, 2 * w)?.linear(&normed, n.kind)?;
-        let keys = keys.f_view([b, l, 2, heads, d])?.f_permute([2, 0, 3, 1, 4])?.f_unbind(0)?;
-        let query = self.in_proj.part(0, w)?.linear(&pick(&normed, pool)?, n.kind)?.f_view([b, heads, 1, d])?;
-        let mask = match pool {
-            Pool::At(position) if causal => {
-                let positions = Tensor::f_arange(l, (Kind::Int64, x.device()))?;
-                Some(positions.f_unsqueeze(0)?.f_le_tensor(&position.f_unsqueeze(1)?)?.f_view([b, 1, 1, l])?)
-            }
-            // A first token that sees only itself would be no use; no model has it.
-            _ => None,
-        };
-        let mixed = attend(&query, &keys[0], &keys[1], mask.as_ref(), false)?.f_reshape([b, w])?;
-        let x = pick(x, pool)?.f_add(&self.out_proj.linear(&mixed, n.kind)?)?;
-        self.feed_forward(&x, n)
-    }
-
-    fn feed_forward(&self, x: &Tensor, n: Numeric) -> Result<Tensor, TchError> {
-        let hidden = self.c_fc.linear(&self.ln_2.norm(x)?, n.kind)?;
-        let hidden = if n.quick_gelu {
-            hidden.f_mul(&hidden.f_mul_scalar(1.702)?.f_sigmoid()?)?
-        } else {
-            hidden.f_gelu("none")?
-        };
-        x.f_add(&self.c_proj.linear(&hidden, n.kind)?)
-    }
-}
-
-fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, causal: bool) -> Result<Tensor, TchError> {
-    Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, causal, None, false)
-}
-
-/// `[B, L, W]` to `[B, W]`.
-fn pick(x: &Tensor, pool: &Pool) -> Result<Tensor, TchError> {
-    match pool {
-        Pool::First => x.f_select(1, 0),
-        Pool::At(position) => {
-            // Rows of a matrix: the gradient of this is far cheaper than that of a general index.
-            let (b, l, w) = x.size3()?;
-            let rows = Tensor::f_arange(b, (Kind::Int64, x.device()))?.f_mul_scalar(l)?.f_add(position)?;
-            x.f_reshape([b * l, w])?.f_index_select(0, &rows)
-        }
-    }
+    pub mlp: Mlp,
+    pub ls_2: Option<Tensor>,
 }
 
 /// A stack of blocks.
@@ -135,16 +86,114 @@ pub(super) struct Transformer {
     pub blocks: Vec<Block>,
     pub heads: i64,
     pub causal: bool,
+    pub activation: Activation,
+    pub eps: f64,
 }
 
 impl Transformer {
-    /// `[B, L, W]` (f32) to the pooled token `[B, W]` (f32).
-    pub(super) fn forward(&self, x: Tensor, pool: &Pool, n: Numeric) -> Result<Tensor, TchError> {
-        let Some((last, rest)) = self.blocks.split_last() else { return pick(&x, pool) };
+    /// `[B, L, W]` (f32) to the pooled token `[B, W]`, or to all of them (f32). `keys` (`[B, 1, 1, L]`, bool) says which
+    /// tokens can be seen; operands of matrix products are of `kind`, everything else in 32 bits.
+    pub(super) fn forward(
+        &self,
+        x: Tensor,
+        pool: &Pool,
+        keys: Option<&Tensor>,
+        kind: Kind,
+    ) -> Result<Tensor, TchError> {
+        let (whole, last) = match (pool, self.blocks.split_last()) {
+            (Pool::All, _) | (_, None) => (self.blocks.as_slice(), None),
+            (_, Some((last, rest))) => (rest, Some(last)),
+        };
         let mut x = x;
-        for block in rest {
-            x = block.forward(&x, self.heads, self.causal, n)?;
+        for block in whole {
+            x = self.block(block, &x, keys, kind)?;
         }
-        last.forward_pooled(&x, self.heads, self.causal, pool, n)
+        match last {
+            Some(last) => self.block_pooled(last, &x, pool, keys, kind),
+            None => pick(&x, pool),
+        }
+    }
+
+    fn block(&self, block: &Block, x: &Tensor, keys: Option<&Tensor>, kind: Kind) -> Result<Tensor, TchError> {
+        let (b, l, w) = x.size3()?;
+        let qkv = block.in_proj.linear(&block.ln_1.norm(x, self.eps)?, kind)?;
+        // [3, B, H, L, D] as a view: the attention kernel reads strided operands.
+        let qkv = qkv.f_view([b, l, 3, self.heads, w / self.heads])?.f_permute([2, 0, 3, 1, 4])?.f_unbind(0)?;
+        let mixed = attend(&qkv[0], &qkv[1], &qkv[2], keys, self.causal)?;
+        let mixed = mixed.f_transpose(1, 2)?.f_reshape([b, l, w])?;
+        self.residuals(block, x, &mixed, kind)
+    }
+
+    /// The block for one token of each sample: `[B, L, W]` to `[B, W]`.
+    fn block_pooled(
+        &self,
+        block: &Block,
+        x: &Tensor,
+        pool: &Pool,
+        keys: Option<&Tensor>,
+        kind: Kind,
+    ) -> Result<Tensor, TchError> {
+        let (b, l, w) = x.size3()?;
+        let (heads, d) = (self.heads, w / self.heads);
+        let normed = block.ln_1.norm(x, self.eps)?;
+        let kv = block.in_proj.part(w, 2 * w)?.linear(&normed, kind)?;
+        let kv = kv.f_view([b, l, 2, heads, d])?.f_permute([2, 0, 3, 1, 4])?.f_unbind(0)?;
+        let query = block.in_proj.part(0, w)?.linear(&pick(&normed, pool)?, kind)?.f_view([b, heads, 1, d])?;
+        let before = if self.causal { Some(seen(pool, b, l, x)?) } else { None };
+        let mask = match (keys, before) {
+            (Some(keys), Some(before)) => Some(keys.f_logical_and(&before)?),
+            (keys, before) => before.or_else(|| keys.map(Tensor::shallow_clone)),
+        };
+        let mixed = attend(&query, &kv[0], &kv[1], mask.as_ref(), false)?.f_reshape([b, w])?;
+        self.residuals(block, &pick(x, pool)?, &mixed, kind)
+    }
+
+    /// Adds what attention mixed, and the MLP.
+    fn residuals(&self, block: &Block, x: &Tensor, mixed: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+        let x = x.f_add(&scaled(block.out_proj.linear(mixed, kind)?, block.ls_1.as_ref())?)?;
+        let inner = block.mlp.forward(&block.ln_2.norm(&x, self.eps)?, self.activation, kind)?;
+        x.f_add(&scaled(inner, block.ls_2.as_ref())?)
+    }
+}
+
+fn scaled(branch: Tensor, gamma: Option<&Tensor>) -> Result<Tensor, TchError> {
+    match gamma {
+        Some(gamma) => branch.f_mul(gamma),
+        None => Ok(branch),
+    }
+}
+
+/// Scaled dot-product attention; `mask` is true where a key is seen.
+pub(super) fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: Option<&Tensor>,
+    causal: bool,
+) -> Result<Tensor, TchError> {
+    Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, causal, None, false)
+}
+
+/// What the pooled token sees of `l` tokens in a causal tower, `[B or 1, 1, 1, L]`.
+fn seen(pool: &Pool, b: i64, l: i64, x: &Tensor) -> Result<Tensor, TchError> {
+    let places = Tensor::f_arange(l, (Kind::Int64, x.device()))?.f_unsqueeze(0)?;
+    match pool {
+        Pool::At(position) => places.f_le_tensor(&position.f_unsqueeze(1)?)?.f_view([b, 1, 1, l]),
+        Pool::Token(i) => places.f_le(*i)?.f_view([1, 1, 1, l]),
+        Pool::All => places.f_le(l)?.f_view([1, 1, 1, l]),
+    }
+}
+
+/// `[B, L, W]` to `[B, W]`.
+fn pick(x: &Tensor, pool: &Pool) -> Result<Tensor, TchError> {
+    match pool {
+        Pool::Token(i) => x.f_select(1, *i),
+        Pool::At(position) => {
+            // Rows of a matrix: the gradient of this is far cheaper than that of a general index.
+            let (b, l, w) = x.size3()?;
+            let rows = Tensor::f_arange(b, (Kind::Int64, x.device()))?.f_mul_scalar(l)?.f_add(position)?;
+            x.f_reshape([b * l, w])?.f_index_select(0, &rows)
+        }
+        Pool::All => Ok(x.shallow_clone()),
     }
 }

@@ -12,7 +12,9 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use super::clip::failed;
+use super::config::{ClipConfig, Layout};
 use super::parameters::Parameter;
+use super::positions;
 use crate::base::files::{self, with_path};
 use crate::journal::failure::{Failure, FailureKind};
 
@@ -66,13 +68,21 @@ impl Weights {
     /// Tensors by the name that the architecture uses.
     fn tensors(&self, path: &Path) -> Result<HashMap<String, TensorView<'_>>, Failure> {
         let file = SafeTensors::deserialize(&self.map).map_err(|e| bad(path, &e))?;
-        Ok(file.tensors().into_iter().map(|(name, view)| (plain_name(&name).to_owned(), view)).collect())
+        Ok(file.tensors().into_iter().map(|(name, view)| (canonical_name(&name), view)).collect())
     }
 }
 
-fn plain_name(name: &str) -> &str {
+/// Beginnings of the names of a text tower in open_clip's class CLIP, which has no prefix for it.
+const TEXT: &[&str] = &["token_embedding.", "positional_embedding", "transformer.", "ln_final.", "text_projection"];
+
+fn canonical_name(name: &str) -> String {
     let name = name.strip_prefix("module.").unwrap_or(name);
-    name.strip_prefix("text.").unwrap_or(name)
+    if TEXT.iter().any(|start| name.starts_with(start)) { format!("text.{name}") } else { name.to_owned() }
+}
+
+/// The name of a tensor in a file of this layout.
+pub(super) fn public_name(name: &str, layout: Layout) -> &str {
+    if layout == Layout::OpenClip { name.strip_prefix("text.").unwrap_or(name) } else { name }
 }
 
 fn bad(path: &Path, error: &dyn std::fmt::Display) -> Failure {
@@ -83,12 +93,12 @@ fn bad(path: &Path, error: &dyn std::fmt::Display) -> Failure {
 ///
 /// # Errors
 /// `BadCheckpoint` when it is no weights file.
-pub fn compare(path: &Path, parameters: &[Parameter]) -> Result<Comparison, Failure> {
+pub fn compare(path: &Path, config: &ClipConfig, parameters: &[Parameter]) -> Result<Comparison, Failure> {
     let weights = Weights::open(path)?;
-    Ok(difference(&weights.tensors(path)?, parameters))
+    Ok(difference(&weights.tensors(path)?, config, parameters))
 }
 
-fn difference(tensors: &HashMap<String, TensorView<'_>>, parameters: &[Parameter]) -> Comparison {
+fn difference(tensors: &HashMap<String, TensorView<'_>>, config: &ClipConfig, parameters: &[Parameter]) -> Comparison {
     let mut out = Comparison { tensors: tensors.len(), ..Comparison::default() };
     for view in tensors.values() {
         out.values += view.shape().iter().product::<usize>() as u64;
@@ -99,7 +109,7 @@ fn difference(tensors: &HashMap<String, TensorView<'_>>, parameters: &[Parameter
             // The bias belongs to the loss: a model that was trained without one starts with the loss's own.
             None if p.name == "logit_bias" => {}
             None => out.missing.push(p.name.clone()),
-            Some(view) if !same_shape(view.shape(), p) => {
+            Some(view) if !same_shape(view.shape(), p) && !positions::resizes(config, p, view.shape()) => {
                 out.shapes.push(format!("{} has shape {:?}, expected {:?}", p.name, view.shape(), p.shape));
             }
             Some(view) if kind(view.dtype()).is_none() => {
@@ -135,10 +145,10 @@ fn kind(dtype: Dtype) -> Option<Kind> {
 ///
 /// # Errors
 /// `BadCheckpoint` with every difference; nothing has changed then.
-pub fn load(path: &Path, parameters: &[Parameter], tensors: &[Tensor]) -> Result<(), Failure> {
+pub fn load(path: &Path, config: &ClipConfig, parameters: &[Parameter], tensors: &[Tensor]) -> Result<(), Failure> {
     let weights = Weights::open(path)?;
     let views = weights.tensors(path)?;
-    let found = difference(&views, parameters);
+    let found = difference(&views, config, parameters);
     if !found.fits() {
         let all = found.differences();
         let message = format!("{} does not fit the model:\n  {}", path.display(), all.join("\n  "));
@@ -147,7 +157,12 @@ pub fn load(path: &Path, parameters: &[Parameter], tensors: &[Tensor]) -> Result
     tch::no_grad(|| {
         for (p, tensor) in parameters.iter().zip(tensors) {
             let Some(view) = views.get(&p.name) else { continue };
-            let value = tensor_of(view)?.f_view(p.shape.as_slice()).map_err(failed)?;
+            let mut value = tensor_of(view)?;
+            if positions::resizes(config, p, view.shape()) {
+                value =
+                    value.f_to_kind(Kind::Float).and_then(|t| positions::for_image_size(config, &t)).map_err(failed)?;
+            }
+            let value = value.f_view(p.shape.as_slice()).map_err(failed)?;
             tensor.shallow_clone().f_copy_(&value).map_err(failed)?;
         }
         Ok(())

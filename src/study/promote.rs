@@ -13,7 +13,7 @@ use crate::base::time::Timestamp;
 use crate::journal::event::{JobEvent, Outcome, StudyEvent};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::{Action, Job};
-use crate::journal::layout::StudyDir;
+use crate::journal::layout::{CheckpointDir, StudyDir};
 use crate::journal::tail::Tail;
 
 use super::controller::Controller;
@@ -92,8 +92,13 @@ impl Controller<'_> {
             return Step::Failed(format!("trial {trial} has no checkpoint on disk"));
         };
         let copied = std::fs::create_dir_all(staging).map_err(with_path(staging)).and_then(|()| {
-            for name in ["model.safetensors", "open_clip_config.json"] {
-                copy(&from.join(name), &staging.join(name))?;
+            // All of it but what only training needs: which config lies there depends on the model's family.
+            let folder = CheckpointDir(from.clone());
+            for entry in std::fs::read_dir(&from).map_err(with_path(&from))?.flatten() {
+                let path = entry.path();
+                if path.is_file() && path != folder.optimizer() && path != folder.meta() {
+                    copy(&path, &staging.join(entry.file_name()))?;
+                }
             }
             copy(&self.config.dir.trial(trial).spec(), &staging.join("spec.yaml"))
         });

@@ -74,7 +74,7 @@ pub fn save(
         state.extend(average.into_iter().flat_map(Average::state));
         weights::save(&temporary.optimizer(), state.iter().map(|(name, t)| (name.as_str(), t)))?;
         let config = serde_json::to_vec_pretty(&model.config().to_file()).map_err(std::io::Error::from)?;
-        files::atomic_write(&temporary.config(), &config)?;
+        files::atomic_write(&temporary.path().join(model.config().file_name()), &config)?;
         let meta = match serde_json::to_value(meta).map_err(std::io::Error::from)? {
             Value::Object(map) => map,
             _ => Map::new(),

@@ -300,17 +300,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// `model.image_size` when nobody sets it.
-const DEFAULT_SIDE: i64 = 256;
-
 fn build(spec: &Spec, settings: &Settings, device: tch::Device) -> Result<Clip, Failure> {
-    let mut config = ClipConfig::resolve(&spec.model.kind)?;
-    let (asked, side) = (spec.model.image_size, config.vision_cfg.image_size);
-    if asked != side && asked != DEFAULT_SIDE {
-        let why =
-            format!("model.image_size is {asked}; {} takes {side} × {side} images: set it to {side}", spec.model.kind);
-        return Err(Failure::new(FailureKind::SpecInvalid, why));
-    }
+    let mut config = ClipConfig::of(&spec.model)?;
     let (scale, bias) = settings.objective.loss.initial_logits();
     config.init_logit_scale = spec.model.init_logit_scale.or(config.init_logit_scale).or(Some(scale));
     config.init_logit_bias = spec.model.init_logit_bias.or(config.init_logit_bias).or(bias);

@@ -45,7 +45,7 @@ pub fn run(
         );
         return Err(Failure::new(FailureKind::SpecInvalid, why));
     };
-    let checkpoint = Checkpoint::find(path, &spec.model.kind)?;
+    let checkpoint = Checkpoint::find(path, &spec.model)?;
     let config = &checkpoint.config;
     if let Some(remark) = check_input(spec, config)? {
         artifact::note(events, remark)?;
@@ -53,7 +53,7 @@ pub fn run(
     let onnx_file = section.onnx_file.clone().unwrap_or_else(|| dir.path().join(default_name(path)));
     let mut model = checkpoint.load(tch::Device::Cpu)?;
     let samples = samples(job, spec, config)?;
-    let architecture = Architecture::from(config);
+    let architecture = Architecture::try_from(config)?;
     let request = run::Request {
         weights: &checkpoint.weights,
         architecture: &architecture,

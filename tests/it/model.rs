@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cliptune::model::config::Activation;
 use cliptune::model::parameters::{self, Part};
 use cliptune::model::{Clip, ClipConfig, weights};
 use tch::{Device, Kind, Tensor};
@@ -22,7 +23,9 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
 fn embeddings_equal_open_clip_with_exact_and_quick_gelu() {
     let data = weights::read(&golden("model_golden.safetensors")).unwrap();
     for (name, quick) in [("exact", false), ("quick", true)] {
-        let config = ClipConfig { quick_gelu: quick, ..config() };
+        let mut config = config();
+        let activation = if quick { Activation::QuickGelu } else { Activation::Gelu };
+        (config.vision_cfg.activation, config.text_cfg.activation) = (activation, activation);
         let model = Clip::new(&config, Device::Cpu, 1).unwrap();
         model.load(&golden("model_golden_weights.safetensors")).unwrap();
         let images = model.encode_image(&data["images"]).unwrap();
@@ -58,7 +61,7 @@ fn weights_saved_and_loaded_are_the_same_bits() {
 
 #[test]
 fn fresh_model_same_seed_same_parameters_and_open_clip_spread() {
-    let config = ClipConfig::resolve("clip-tiny-64").unwrap();
+    let config = ClipConfig::resolve("clip-tiny-64", None).unwrap();
     let (a, b) = (Clip::new(&config, Device::Cpu, 5).unwrap(), Clip::new(&config, Device::Cpu, 5).unwrap());
     assert!(a.named().zip(b.named()).all(|(x, y)| x.1 == y.1));
     for (p, t) in a.named() {
@@ -79,14 +82,14 @@ fn weights_of_another_model_are_refused_with_every_difference() {
     let model = Clip::new(&config(), Device::Cpu, 1).unwrap();
     let before: Vec<Tensor> = model.named().map(|(_, t)| t.detach().copy()).collect();
     let mut tensors: Vec<(String, Tensor)> = model.named().map(|(p, t)| (p.name.clone(), t.detach().copy())).collect();
-    tensors.retain(|(name, _)| name != "visual.proj" && name != "ln_final.bias");
+    tensors.retain(|(name, _)| name != "visual.proj" && name != "text.ln_final.bias");
     tensors.push(("extra.weight".to_owned(), Tensor::zeros([2], (Kind::Float, Device::Cpu))));
-    tensors.iter_mut().find(|(name, _)| name == "text_projection").unwrap().1 =
+    tensors.iter_mut().find(|(name, _)| name == "text.text_projection").unwrap().1 =
         Tensor::zeros([3, 3], (Kind::Float, Device::Cpu));
     weights::save(&path, tensors.iter().map(|(n, t)| (n.as_str(), t))).unwrap();
     let message = model.load(&path).unwrap_err().message;
     for part in
-        ["visual.proj is missing", "ln_final.bias is missing", "extra.weight", "text_projection has shape [3, 3]"]
+        ["visual.proj is missing", "text.ln_final.bias is missing", "extra.weight", "text_projection has shape [3, 3]"]
     {
         assert!(message.contains(part), "{part} in {message}");
     }
