@@ -12,6 +12,8 @@ mod export;
 mod fake;
 mod kubernetes;
 #[cfg(feature = "torch")]
+mod families;
+#[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]
 mod onnx;
