@@ -4,6 +4,7 @@
 
 pub mod clip;
 pub mod config;
+pub mod memory;
 pub mod parameters;
 mod positions;
 pub mod preprocess;

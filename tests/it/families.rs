@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use cliptune::model::config::Layout;
 use cliptune::model::{Clip, ClipConfig, Patches, weights};
 use cliptune::train::loss::Loss;
+use cliptune::train::optim::{AdamW, Settings, groups};
+use cliptune::train::step::{Side, step};
 use tch::{Device, Kind, Tensor};
 
 /// Folders of fixtures.
@@ -192,4 +194,25 @@ fn a_scale_that_starts_above_the_usual_end_may_stay() {
     again.load(&dir.path().join(weights::FILE)).unwrap();
     assert!((again.max_logit_scale() - 4.7).abs() < 1e-6);
     assert_eq!(again.config().layout, Layout::HfSiglip);
+}
+
+#[test]
+fn training_lowers_the_loss_of_every_family() {
+    for name in FAMILIES {
+        let (mut config, data) = (config(name), golden(name));
+        (config.init_logit_scale, config.init_logit_bias) = (Some(2.0), Some(-1.0));
+        let model = Clip::new(&config, Device::Cpu, 7).unwrap();
+        let settings = Settings { betas: [0.9, 0.95], eps: 1e-6, weight_decay: 1e-4, clip_norm: None };
+        let mut optimizer = AdamW::new(groups(&model), settings).unwrap();
+        let side = config.vision_cfg.image_size;
+        let ramp = Tensor::linspace(-2.0, 2.0, 4 * 3 * side * side, (Kind::Float, Device::Cpu));
+        let images = (ramp * 37.0).sin().view([4, 3, side, side]);
+        let sides = (Side::Input(images), Side::Input(data["tokens"].shallow_clone()));
+        let mut losses = Vec::new();
+        for _ in 0..25 {
+            let loss = step(&model, &mut optimizer, Loss::Siglip, (&sides.0, &sides.1), |_| 1e-2).unwrap();
+            losses.push(loss.double_value(&[]));
+        }
+        assert!(losses[24] < 0.6 * losses[0], "{name}: {losses:?}");
+    }
 }

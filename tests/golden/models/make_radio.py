@@ -92,6 +92,8 @@ def canonical_image(named, slot):
                      ("attn.qkv.", "attn.in_proj_"), ("attn.proj.", "attn.out_proj."), ("mlp.fc1.", "mlp.c_fc."),
                      ("mlp.fc2.", "mlp.c_proj."), ("ls1.", "ls_1."), ("ls2.", "ls_2.")):
             name = name.replace(a, b)
+        if name == "visual.conv1.weight":  # (channel, row, column) of the patch
+            value = value.reshape(D, 3, PATCH, PATCH)
         out[name] = value[0] if name == "visual.positional_embedding" else value
     return out
 
