@@ -19,7 +19,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("model", Kind::Section, "null").automl(false)
         .help("Which model, and what of it is trained."),
     Field::new("model.type", Kind::Str, "\"siglip2-so400m-patch16-256\"")
-        .help("Name of a model, or path of an open_clip model config (JSON) or of a checkpoint folder."),
+        .help("Name of a model, or path of a model config (open_clip, Hugging Face) or of a checkpoint folder."),
     Field::new("model.adaptor_name", Kind::Str, "null")
         .help("Text adaptor of RADIO models: siglip or clip; c-radio types need it."),
     Field::new("model.freeze_vision_encoder", Kind::Bool, "false").automl(true)

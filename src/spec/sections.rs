@@ -47,7 +47,7 @@ pub struct Spec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
-    /// Name of a model, or path of an open_clip model config (JSON) or of a checkpoint folder.
+    /// Name of a model, or path of a model config (open_clip, Hugging Face) or of a checkpoint folder.
     #[serde(rename = "type")]
     pub kind: String,
     /// Text adaptor of RADIO models: siglip or clip; c-radio types need it.
