@@ -14,6 +14,8 @@ mod kubernetes;
 #[cfg(feature = "torch")]
 mod families;
 #[cfg(feature = "torch")]
+mod full_size;
+#[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]
 mod onnx;
