@@ -10,11 +10,11 @@ mod e2e;
 #[cfg(feature = "torch")]
 mod export;
 mod fake;
-mod kubernetes;
 #[cfg(feature = "torch")]
 mod families;
 #[cfg(feature = "torch")]
 mod full_size;
+mod kubernetes;
 #[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]
