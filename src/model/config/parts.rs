@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pixels::{OPENAI_MEAN, OPENAI_STD};
+
 /// The non-linearity of the MLPs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -256,8 +258,8 @@ pub struct PreprocessConfig {
 impl PreprocessConfig {
     /// OpenAI's: shorter side, bicubic, their data's mean and deviation.
     pub const OPENAI: Self = Self {
-        mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-        std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+        mean: OPENAI_MEAN,
+        std: OPENAI_STD,
         interpolation: Interpolation::Bicubic,
         resize_mode: Resize::Shortest,
     };
