@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cliptune::model::config::Positions;
 use cliptune::model::{Clip, ClipConfig, Patches, weights};
-use cliptune::train::loss::Loss;
+use cliptune::train::loss::{Loss, Objective};
 use cliptune::train::optim::{Optimizer, Rule, Settings, groups};
 use cliptune::train::step::{Pass, Side, accumulate};
 use tch::{Device, Kind, Tensor};
@@ -65,7 +65,9 @@ fn gradients_of_both_losses_equal_the_reference() {
         let (model, data) = (loaded(name, &config(name)), golden(name));
         for (loss, key) in [(Loss::Siglip, "siglip"), (Loss::Clip, "clip")] {
             let texts = model.encode_text(&data["tokens"]).unwrap();
-            let value = loss.forward(&images(&model, &data), &texts, model.logit_scale(), model.logit_bias()).unwrap();
+            let images = images(&model, &data);
+            let (scale, bias) = (model.logit_scale(), model.logit_bias());
+            let value = Objective::from(loss).forward([&images, &texts], None, scale, bias).unwrap();
             let expected = data[&format!("loss.{key}")].double_value(&[0]);
             let value_off = (value.double_value(&[]) / expected - 1.0).abs();
             assert!(value_off < 1e-5, "{name} {key}: loss off by {value_off}");
