@@ -47,6 +47,13 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     for (key, value) in &trial.params {
         lines.push(format!("  {key} = {}", leaderboard::cell(value)));
     }
+    for (key, value) in &trial.adjusted {
+        lines.push(format!("  {key} = {} (since it ran out of memory)", leaderboard::cell(value)));
+    }
+    if let Some(host) = &trial.host {
+        let batch = trial.batch.as_ref().map_or_else(String::new, |job| format!(", job {job}"));
+        lines.push(format!("attempt {} on {host}{batch}", trial.attempt));
+    }
     if !trial.curve.is_empty() {
         let heading = ["epoch", state.metric(), "train loss", "vision lr", "text lr", "images/s"];
         let shown = |v: Option<f64>, digits: usize| v.map_or("–".to_owned(), |v| format!("{v:.digits$}"));

@@ -156,6 +156,24 @@ fn scancel_from_outside_is_a_kill_and_room_for_others_is_none() {
     assert_eq!(lines, [FailureKind::Killed], "making room is no failure");
 }
 
+#[test]
+#[ignore = "needs SLURM: tests/slurm/cluster.sh install"]
+fn a_cluster_that_does_not_answer_is_waited_for() {
+    let cluster = Cluster::start();
+    let study = cluster.study("pace=300", "max_trials: 2", &[]);
+    cluster.script("silence", &[]);
+    let controller = study.train(&[]);
+    study.wait("asked in vain", |_| study.said().contains("nothing is started for"));
+    cluster.script("speak", &[]);
+    study.wait("running", |s| s.trials.values().any(|t| t.epochs >= 1));
+    cluster.script("silence", &[]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    cluster.script("speak", &[]);
+    assert_eq!(controller.wait(), Some(0), "{}", study.said());
+    assert_eq!(states(&study.state()), [TrialStatus::Completed; 2]);
+    assert_eq!(study_failures(&study), []);
+}
+
 /// The failures of attempts, in their order.
 fn study_failures(study: &RealStudy) -> Vec<FailureKind> {
     crate::fake::study_events(&study.path())

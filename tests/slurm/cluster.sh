@@ -7,13 +7,15 @@
 #   cluster.sh stop DIR         ends them
 #   cluster.sh node-down DIR N  kills the daemon of node N and its jobs, and tells the controller, as when the machine dies
 #   cluster.sh node-up DIR N    starts it again
+#   cluster.sh silence DIR      kills the controller of the cluster: no command is answered until
+#   cluster.sh speak DIR        starts it again, with all it knew
 #
 # After start, `export SLURM_CONF=DIR/slurm.conf` makes sbatch, squeue and the others speak to this cluster.
 set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin
 
 packages=(munge slurmctld slurmd slurm-client)
-action=${1:?install, start, stop, node-down or node-up}
+action=${1:?install, start, stop, node-down, node-up, silence or speak}
 missing() { for p in munged slurmctld slurmd sbatch; do command -v $p >/dev/null || return 0; done; return 1; }
 
 if [ "$action" = install ]; then
@@ -114,6 +116,10 @@ case $action in
       [ "$process" != $$ ] && tr '\0' '\n' < "/proc/$process/environ" | grep -qx "SLURM_CONF=$SLURM_CONF" && kill -9 "$process" || true
     done
     scontrol update NodeName="$3" State=DOWN Reason="killed by a test" ;;
+  silence)
+    kill -9 "$(cat "$dir/slurmctld.pid")" ;;
+  speak)
+    slurmctld -f "$SLURM_CONF" ;;
   node-up)
     node "$3"
     scontrol update NodeName="$3" State=RESUME 2>/dev/null || true ;;

@@ -36,6 +36,8 @@ pub(super) fn run(program: &str, args: &[String], input: Option<&str>) -> io::Re
         Some(124 | 137) => {
             Err(io::Error::new(io::ErrorKind::TimedOut, format!("{program} did not answer within {LIMIT_S} s")))
         }
+        // Most tools begin with their own name.
+        _ if error.starts_with(program) => Err(io::Error::other(error)),
         _ => Err(io::Error::other(format!("{program}: {error}"))),
     }
 }
