@@ -91,7 +91,7 @@ fn workers_outlive_a_killed_controller_and_are_taken_over_or_killed_as_asked() {
 
 #[test]
 fn study_and_trial_are_paused_resumed_and_stopped_by_commands() {
-    let study = RealStudy::new("held@0,held@1", &[TWO_SLOTS, "max_trials: 2"], &[]);
+    let study = RealStudy::new("held@0,held@1", &[TWO_SLOTS, "max_trials: 3"], &[]);
     let controller = study.train(&[]);
     study.wait("running", |s| running(s) == 2);
     let ok = |command: &str, more: &[&str]| {
@@ -115,7 +115,7 @@ fn study_and_trial_are_paused_resumed_and_stopped_by_commands() {
     ok("resume", &[]);
     assert_eq!(controller.wait(), Some(0), "{}", study.said());
     let state = study.state();
-    assert_eq!(states(&state), [Cancelled, Completed, Completed]);
+    assert_eq!(states(&state), [Cancelled, Completed, Completed, Completed]);
     assert_eq!(state.trials[&TrialId(2)].params["train.optim.vision_lr"].as_f64(), Some(2e-5));
     assert_eq!(epochs(&study, 1), [1, 2, 3]);
     let events = study_events(&study.path());
