@@ -38,6 +38,7 @@ pub fn run(action: Action, args: &Args) -> Result<ExitCode, Problems> {
     let parent_dir = args.parent.as_deref();
     let resolved =
         parent::load_with(action, args.spec.as_deref(), parent_dir, args.results_dir.as_deref(), &args.overrides)?;
+    resolved.share_key();
     let dir = prepare(action, &resolved, parent_dir).map_err(|e| unexpected(&e))?;
     let before = lines(&dir).len();
     let ended = execute(&dir);

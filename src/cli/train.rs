@@ -61,6 +61,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
         overrides.push(format!("results_dir={}", dir.display()));
     }
     let resolved = super::space::load_spec(&args.spec, &overrides)?;
+    resolved.share_key();
     match (args.automl.as_str(), resolved.spec.automl_policy) {
         ("off", _) => plain(args, &resolved, "--automl off"),
         ("auto" | "on", sections::AutomlPolicy::Off) => plain(args, &resolved, "automl_policy is off"),

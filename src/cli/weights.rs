@@ -1,16 +1,21 @@
-//! `cliptune weights`: whether a weights file fits an architecture, before anything is started with it.
+//! `cliptune weights`: whether weights fit an architecture, before anything is started with them; and from one container or
+//! layout to another.
 
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exits with 0 when the weights fit, with 10 when they do not.")]
+#[command(
+    after_help = "check compares and exits with 0 when the weights fit, with 10 when they do not. convert writes them in \
+the layout of the model's family: a folder that its Python library loads, or one file where --out ends in .safetensors or .pth. \
+With CLIPTUNE_ENCRYPTION_KEY set, encrypted weights are opened and safetensors are written encrypted; .pth never is."
+)]
 pub struct Args {
-    /// `check`.
-    #[arg(value_name = "check")]
+    /// `check` or `convert`.
+    #[arg(value_name = "check|convert")]
     pub verb: String,
-    /// A checkpoint folder or a .safetensors file.
+    /// Weights: a checkpoint folder, a file (.safetensors, .bin, .pth, .pth.tar, .ckpt, .npz) or hf:owner/name.
     #[arg(value_name = "PATH")]
     pub path: std::path::PathBuf,
     /// The model type, or a model config of open_clip or Hugging Face.
@@ -19,6 +24,9 @@ pub struct Args {
     /// Adaptor of a C-RADIO model: siglip or clip.
     #[arg(long, value_name = "NAME")]
     pub adaptor: Option<String>,
+    /// Where `convert` writes.
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<std::path::PathBuf>,
     /// One versioned JSON object on stdout.
     #[arg(long)]
     pub json: bool,
@@ -29,37 +37,57 @@ pub struct Args {
 /// # Errors
 /// Every problem that keeps it from doing its work.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
-    if args.verb != "check" {
-        let problem = Problem::new(format!("unknown verb {:?}", args.verb)).help("the one verb is `check`");
-        return Err(Problems::one(ExitCode::Usage, problem));
-    }
-    if !args.path.exists() {
+    let out = match (args.verb.as_str(), &args.out) {
+        ("check", None) => None,
+        ("convert", Some(out)) => Some(out.as_path()),
+        (verb, _) => {
+            let problem = Problem::new(format!("{verb:?} is not a choice of verb and --out"));
+            let help = "`check PATH --model TYPE`, or `convert PATH --model TYPE --out PATH`";
+            return Err(Problems::one(ExitCode::Usage, problem.help(help)));
+        }
+    };
+    if !args.path.exists() && !args.path.to_string_lossy().starts_with("hf:") {
         let problem = Problem::new(format!("there is no {}", args.path.display()));
         return Err(Problems::one(ExitCode::NotFound, problem));
     }
-    check(args)
+    work(args, out)
 }
 
 #[cfg(feature = "torch")]
-fn check(args: &Args) -> Result<ExitCode, Problems> {
+fn work(args: &Args, out: Option<&std::path::Path>) -> Result<ExitCode, Problems> {
     use serde_json::json;
 
     use super::output;
     use crate::journal::failure::Failure;
-    use crate::model::{ClipConfig, parameters, weights};
+    use crate::model::{Clip, ClipConfig, parameters, pretrained, weights};
 
     let failed = |f: Failure| Problems::one(f.kind.exit(), Problem::new(f.message).help(f.kind.help()));
     let config = ClipConfig::resolve(&args.model, args.adaptor.as_deref()).map_err(failed)?;
-    let path = if args.path.is_dir() { args.path.join(weights::FILE) } else { args.path.clone() };
-    let found = weights::compare(&path, &config, &parameters::of(&config)).map_err(failed)?;
+    let named = args.path.to_string_lossy();
+    let sources = pretrained::open(&named, args.adaptor.as_deref(), &config).map_err(failed)?;
+    let config = sources.fitted(config);
+    if let Some(out) = out {
+        let model = Clip::pretrained(&config, &sources, tch::Device::Cpu).map_err(failed)?;
+        if out.extension().is_some_and(|e| e == "pth" || e == "safetensors") {
+            model.save(out).map_err(failed)?;
+        } else {
+            std::fs::create_dir_all(out).map_err(|e| failed(Failure::io(&e)))?;
+            model.save_folder(out).map_err(failed)?;
+        }
+        output::data(&out.display().to_string());
+        return Ok(ExitCode::Ok);
+    }
+    let found = weights::compare(&sources, &config, &parameters::of(&config));
     if args.json {
         output::json(&json!({
             "version": 1,
-            "path": path,
+            "path": sources.path(),
             "model": args.model,
             "fits": found.fits(),
+            "layouts": found.layouts,
             "tensors": found.tensors,
             "values": found.values,
+            "parameters": found.parameters,
             "kinds": found.kinds,
             "missing": found.missing,
             "unexpected": found.unexpected,
@@ -67,13 +95,9 @@ fn check(args: &Args) -> Result<ExitCode, Problems> {
         }));
     } else {
         let kinds: Vec<String> = found.kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
-        output::data(&format!(
-            "{}: {} tensors ({}), {} values",
-            path.display(),
-            found.tensors,
-            kinds.join(", "),
-            found.values
-        ));
+        output::data(&format!("{}: {}", sources.path().display(), found.layouts.join("; ")));
+        output::data(&format!("  {} tensors ({}), {} values", found.tensors, kinds.join(", "), found.values));
+        output::data(&format!("  {} has {} parameters", args.model, found.parameters));
         for line in found.differences() {
             output::data(&format!("  {line}"));
         }
@@ -84,7 +108,7 @@ fn check(args: &Args) -> Result<ExitCode, Problems> {
 }
 
 #[cfg(not(feature = "torch"))]
-fn check(_args: &Args) -> Result<ExitCode, Problems> {
+fn work(_args: &Args, _out: Option<&std::path::Path>) -> Result<ExitCode, Problems> {
     let problem = Problem::new("this binary was built without libtorch and cannot read weights")
         .help("build it with the feature `torch`, the default");
     Err(Problems::one(ExitCode::Unavailable, problem))

@@ -1,50 +1,32 @@
-//! The weights of a checkpoint as 32-bit floats, read from a memory-mapped safetensors file one tensor at a time.
+//! The weights of a checkpoint as 32-bit floats, read from a file one tensor at a time.
 //! Every fault is collected, so that one message lists all of them.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use memmap2::Mmap;
-use safetensors::tensor::{Dtype, Metadata, SafeTensors};
-
-use crate::base::files;
 use crate::journal::failure::{Failure, FailureKind};
+use crate::tensors::{Dtype, Key, TensorFile};
 
 /// An open weights file.
 #[derive(Debug)]
 pub struct Weights {
-    map: Mmap,
-    data: usize,
-    index: Metadata,
-    path: PathBuf,
+    file: TensorFile,
     faults: RefCell<Vec<String>>,
 }
 
 impl Weights {
-    /// Opens `path`.
+    /// Opens `path`. The key of an encrypted file comes from the environment.
     ///
     /// # Errors
-    /// When the file is missing or no safetensors file ([`FailureKind::BadCheckpoint`]).
+    /// When the file is missing or holds no tensors ([`FailureKind::BadCheckpoint`]).
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let bad = |e: &dyn std::fmt::Display| {
-            Failure::new(FailureKind::BadCheckpoint, format!("{}: not a safetensors file: {e}", path.display()))
-        };
-        let file = File::open(path)
-            .map_err(|e| Failure::new(FailureKind::BadCheckpoint, files::with_path(path)(e).to_string()))?;
-        // SAFETY: checkpoints are replaced by renaming, never written in place, so the mapping cannot change.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| bad(&e))?;
-        let (header, index) = SafeTensors::read_metadata(&map).map_err(|e| bad(&e))?;
-        let data = header + 8;
-        if map.len() < data + index.data_len() {
-            return Err(bad(&format!("it ends after {} of {} bytes", map.len(), data + index.data_len())));
-        }
-        Ok(Self { map, data, index, path: path.to_owned(), faults: RefCell::default() })
+        let file = TensorFile::open(path, Key::from_environment().as_ref())?;
+        Ok(Self { file, faults: RefCell::default() })
     }
 
     /// Whether there is a tensor called `name`.
     pub fn has(&self, name: &str) -> bool {
-        self.index.info(name).is_some()
+        self.file.tensors.contains_key(name)
     }
 
     /// The values of `name`, which must have `shape`. A fault is remembered for [`Weights::finish`], and zeros stand in.
@@ -69,17 +51,16 @@ impl Weights {
 
     /// The value of a scalar, which may be stored with shape `[]` or `[1]`.
     pub fn scalar(&self, name: &str) -> f32 {
-        let shape: &[i64] = if self.index.info(name).is_some_and(|i| i.shape.len() == 1) { &[1] } else { &[] };
+        let shape: &[i64] = if self.file.tensors.get(name).is_some_and(|t| t.shape.len() == 1) { &[1] } else { &[] };
         self.get(name, shape)[0]
     }
 
     fn read(&self, name: &str, shape: &[i64]) -> Result<Vec<f32>, String> {
-        let info = self.index.info(name).ok_or_else(|| format!("{name} is missing"))?;
+        let info = self.file.tensors.get(name).ok_or_else(|| format!("{name} is missing"))?;
         if !info.shape.iter().map(|&n| i64::try_from(n).unwrap_or(-1)).eq(shape.iter().copied()) {
             return Err(format!("{name} has shape {:?} where {shape:?} is expected", info.shape));
         }
-        let (start, end) = info.data_offsets;
-        let bytes = &self.map[self.data + start..self.data + end];
+        let bytes = info.bytes().map_err(|failure| failure.message)?;
         let values: Vec<f32> = match info.dtype {
             Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
             Dtype::BF16 => bytes
@@ -90,7 +71,10 @@ impl Weights {
             other => return Err(format!("{name} holds {other:?}, which is no kind of float that can be exported")),
         };
         match values.iter().filter(|v| !v.is_finite()).count() {
-            0 => Ok(values),
+            0 => {
+                info.release();
+                Ok(values)
+            }
             count => Err(format!("{name} holds {count} values that are not finite")),
         }
     }
@@ -107,7 +91,7 @@ impl Weights {
         let shown: Vec<&str> = faults.iter().take(20).map(String::as_str).collect();
         let rest = faults.len() - shown.len();
         let rest = if rest > 0 { format!("\n  and {rest} more") } else { String::new() };
-        let message = format!("{} does not fit the model:\n  {}{rest}", self.path.display(), shown.join("\n  "));
+        let message = format!("{} does not fit the model:\n  {}{rest}", self.file.path.display(), shown.join("\n  "));
         Err(Failure::new(FailureKind::BadCheckpoint, message))
     }
 }

@@ -1,5 +1,7 @@
-//! Floor 3: gets what a spec names into a folder on this machine. Archives are unpacked once, safely.
+//! Floor 3: gets what a spec names into a folder on this machine. Archives are unpacked once, safely; files of a hub are cached
+//! and checked.
 
 pub mod archive;
 pub mod folder;
+pub mod hub;
 pub mod lock;

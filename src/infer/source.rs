@@ -12,9 +12,10 @@ use crate::data::ImageTransform;
 use crate::eval::embedder::Embedder;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::model::preprocess;
-use crate::model::{Clip, ClipConfig, weights};
+use crate::model::{Clip, ClipConfig, pretrained};
 use crate::onnx::external;
 use crate::spec::sections;
+use crate::tensors::TensorFile;
 use crate::text::Tokenizer;
 
 /// A checkpoint on disk.
@@ -32,11 +33,11 @@ impl Checkpoint {
     /// # Errors
     /// When there is none ([`FailureKind::BadCheckpoint`]) or its architecture is unknown.
     pub fn find(path: &Path, model: &sections::ModelSection) -> Result<Self, Failure> {
-        let weights = if path.is_dir() { path.join(weights::FILE) } else { path.to_owned() };
-        if !weights.is_file() {
-            let why = format!("there is no checkpoint {}", weights.display());
+        let found = if path.is_dir() { TensorFile::find(path) } else { Some(path.to_owned()).filter(|p| p.is_file()) };
+        let Some(weights) = found else {
+            let why = format!("there is no checkpoint {}", path.display());
             return Err(Failure::new(FailureKind::BadCheckpoint, why));
-        }
+        };
         let config = match weights.parent().and_then(ClipConfig::file_in) {
             Some(beside) => ClipConfig::read(&beside)?,
             None => ClipConfig::of(model)?,
@@ -49,9 +50,8 @@ impl Checkpoint {
     /// # Errors
     /// When the weights do not fit, with every difference.
     pub fn load(&self, device: Device) -> Result<Clip, Failure> {
-        let model = Clip::new(&self.config, device, 0)?;
-        model.load(&self.weights)?;
-        Ok(model)
+        let sources = pretrained::open(&self.weights.to_string_lossy(), None, &self.config)?;
+        Clip::pretrained(&self.config, &sources, device)
     }
 }
 

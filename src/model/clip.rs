@@ -2,16 +2,18 @@
 //!
 //! Invariant: [`Clip::named`] lists the parameters in the order and under the names of [`parameters::of`].
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::companions::Companions;
 use super::config::ClipConfig;
 use super::parameters::{self, Init, Parameter, Part};
 use super::tensors::Tensors;
 use super::text::Text;
 use super::vision::{Patches, Vision};
-use super::{positions, weights};
+use super::{Sources, companions, positions, weights};
 use crate::base::seed;
 use crate::journal::failure::{Failure, FailureKind};
 
@@ -30,6 +32,8 @@ pub struct Clip {
     text: Text,
     logit_scale: Tensor,
     logit_bias: Option<Tensor>,
+    /// Files beside the weights that it was loaded from.
+    companions: RefCell<Companions>,
 }
 
 impl Clip {
@@ -57,8 +61,8 @@ impl Clip {
         let (vision, text) = (Vision::new(config, &by_name)?, Text::new(config, &by_name)?);
         let (logit_scale, logit_bias) = (by_name.get("logit_scale")?, by_name.find("logit_bias"));
         let config = config.clone();
-        let kind = Kind::Float;
-        Ok(Self { config, device, kind, parameters, tensors, vision, text, logit_scale, logit_bias })
+        let (kind, companions) = (Kind::Float, RefCell::default());
+        Ok(Self { config, device, kind, parameters, tensors, vision, text, logit_scale, logit_bias, companions })
     }
 
     /// The model of a checkpoint folder (weights beside their config).
@@ -70,27 +74,55 @@ impl Clip {
             let why = format!("{} holds no config of a model", folder.display());
             return Err(Failure::new(FailureKind::BadCheckpoint, why));
         };
-        let model = Self::new(&ClipConfig::read(&file)?, device, 0)?;
-        model.load(&folder.join(weights::FILE))?;
+        let config = ClipConfig::read(&file)?;
+        Self::pretrained(&config, &Sources::open(folder, None, &config)?, device)
+    }
+
+    /// A model with these weights; what its config leaves open is as they have it.
+    ///
+    /// # Errors
+    /// Those of [`Clip::load_from`].
+    pub fn pretrained(config: &ClipConfig, sources: &Sources, device: Device) -> Result<Self, Failure> {
+        let model = Self::new(&sources.fitted(config.clone()), device, 0)?;
+        model.load_from(sources)?;
         Ok(model)
     }
 
-    /// Replaces the parameters by those of a weights file. A table of positions for the image size that the weights were
+    /// Replaces the parameters by those of a weights file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or as [`Clip::load_from`].
+    pub fn load(&self, path: &Path) -> Result<(), Failure> {
+        self.load_from(&Sources::open(path, None, &self.config)?)
+    }
+
+    /// Replaces the parameters by those of open weights. A table of positions for the image size that the weights were
     /// trained at is interpolated where the config's is another.
     ///
     /// # Errors
     /// Everything that is missing, unexpected or of another shape, at once; nothing has changed then.
-    pub fn load(&self, path: &Path) -> Result<(), Failure> {
-        weights::load(path, &self.config, &self.parameters, &self.tensors)
+    pub fn load_from(&self, sources: &Sources) -> Result<(), Failure> {
+        weights::load(sources, &self.config, &self.parameters, &self.tensors)?;
+        *self.companions.borrow_mut() = companions::read(sources.folder());
+        Ok(())
     }
 
-    /// Writes the parameters, 32 bits each.
+    /// Writes the parameters in the layout of the family, 32 bits each, encrypted when the environment holds a key.
     ///
     /// # Errors
     /// When the file cannot be written; nothing is left then.
     pub fn save(&self, path: &Path) -> Result<(), Failure> {
-        let layout = self.config.layout;
-        weights::save(path, self.named().map(|(p, t)| (weights::public_name(&p.name, layout), t)))
+        weights::save_model(path, &self.config, self.named())
+    }
+
+    /// Writes a folder that the family's Python library loads: weights, config, and the tokenizer and preprocessor that came
+    /// with the weights it started from.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save_folder(&self, folder: &Path) -> Result<(), Failure> {
+        self.save(&folder.join(weights::FILE))?;
+        companions::write(folder, &self.config, &self.companions.borrow())
     }
 
     /// The architecture.

@@ -3,11 +3,15 @@
 //! Invariant: inside the crate a parameter has one name, whatever file it came from; [`parameters`] lists them all.
 
 pub mod clip;
+mod companions;
 pub mod config;
+pub mod layout;
 pub mod memory;
 pub mod parameters;
 mod positions;
 pub mod preprocess;
+pub mod pretrained;
+pub mod source;
 mod tensors;
 mod text;
 mod transformer;
@@ -16,4 +20,5 @@ pub mod weights;
 
 pub use clip::Clip;
 pub use config::ClipConfig;
+pub use source::Sources;
 pub use vision::Patches;

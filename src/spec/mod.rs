@@ -17,6 +17,6 @@ pub mod template;
 mod value;
 mod write;
 
-pub use resolve::{Origin, Resolved, load};
+pub use resolve::{KEY_VARIABLE, Origin, Resolved, load};
 pub use sections::Spec;
 pub use write::Comments;

@@ -24,8 +24,9 @@ pub(super) fn anchor<'a>(tree: &mut Value, set: impl Iterator<Item = &'a String>
     let folder = folder.filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     for key in keys {
         let Some(place) = slot(tree, &key) else { continue };
-        // An address such as s3:// or hf:// is no path of this machine.
-        let Some(text) = place.as_str().filter(|t| !t.is_empty() && !t.contains("://")) else { continue };
+        // An address such as s3:// or hf:owner/name is no path of this machine.
+        let address = |t: &str| t.contains("://") || t.starts_with("hf:");
+        let Some(text) = place.as_str().filter(|t| !t.is_empty() && !address(t)) else { continue };
         let beside = folder.join(text);
         let named = NAME_OR_PATH.contains(&key.as_str());
         if named && !(text.contains(['/', '.']) && (beside.exists() || Path::new(text).exists())) {

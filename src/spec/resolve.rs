@@ -47,6 +47,9 @@ impl fmt::Display for Origin {
     }
 }
 
+/// The variable that carries the passphrase of encrypted checkpoints to workers.
+pub const KEY_VARIABLE: &str = "CLIPTUNE_ENCRYPTION_KEY";
+
 /// Larger spec files are refused.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -62,6 +65,7 @@ pub struct Resolved {
     /// The action it was checked for.
     pub action: Action,
     source: Option<(PathBuf, String)>,
+    secret: Option<String>,
 }
 
 /// Reads and checks a spec for `action`.
@@ -163,6 +167,15 @@ impl Resolved {
         draft.finish(action)
     }
 
+    /// Puts the passphrase of encrypted checkpoints into the environment, where this process and the workers it starts find
+    /// it. Called once, before there are other threads.
+    pub fn share_key(&self) {
+        if let Some(secret) = &self.secret {
+            // SAFETY: the process has one thread at this point, so nobody reads the environment meanwhile.
+            unsafe { std::env::set_var(KEY_VARIABLE, secret) };
+        }
+    }
+
     /// The value at a dotted key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         get(&self.tree, key)
@@ -184,13 +197,20 @@ impl Resolved {
     }
 
     fn draft(&self) -> Draft {
-        Draft {
-            tree: self.tree.clone(),
-            origins: self.origins.clone(),
-            source: self.source.clone(),
-            ..Draft::default()
+        let mut tree = self.tree.clone();
+        if let Some(secret) = &self.secret {
+            tree["encryption_key"] = Value::from(secret.as_str());
         }
+        Draft { tree, origins: self.origins.clone(), source: self.source.clone(), ..Draft::default() }
     }
+}
+
+/// Takes the passphrase out of a spec, so that whatever is written or printed of it names only where the passphrase is.
+fn withhold(tree: &mut Value) -> Option<String> {
+    let place = tree.get_mut("encryption_key")?;
+    let secret = place.as_str().filter(|text| !text.is_empty())?.to_owned();
+    *place = Value::from(format!("${{env:{KEY_VARIABLE}}}"));
+    Some(secret)
 }
 
 #[derive(Default)]
@@ -407,6 +427,7 @@ impl Draft {
             self.problem_of(&key, why, "only ${a.key.of.the.spec} and ${env:NAME} are replaced");
         }
         self.recheck_references();
+        let secret = withhold(&mut self.tree);
         let folder = self.source.as_ref().and_then(|(path, _)| path.parent());
         paths::anchor(&mut self.tree, self.origins.keys(), folder);
         // A key with a problem has kept its default, so that the rules between fields can still be tried.
@@ -418,7 +439,8 @@ impl Draft {
                     }
                 }
                 if self.problems.is_empty() {
-                    return Ok(Resolved { spec, tree: self.tree, origins: self.origins, action, source: self.source });
+                    let Self { tree, origins, source, .. } = self;
+                    return Ok(Resolved { spec, tree, origins, action, source, secret });
                 }
             }
             Err(e) if self.problems.is_empty() => {

@@ -11,7 +11,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("model_name", Kind::Str, "\"clip\"")
         .help("Name of the network in the spec; always clip."),
     Field::new("encryption_key", Kind::Str, "null")
-        .help("Passphrase of encrypted checkpoints; there are none here, so it stays null."),
+        .help("Passphrase that checkpoints are encrypted and opened with; better as ${env:NAME} than in clear. Never written into results."),
     Field::new("results_dir", Kind::Str, "\"\"")
         .help("Folder of all output; each action writes into a subfolder of its name, a study into the folder itself."),
     Field::new("automl_policy", Kind::Choice(&["auto", "off"]), "\"auto\"")
@@ -213,7 +213,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("train.distributed_strategy", Kind::Choice(&["ddp", "fsdp"]), "\"ddp\"")
         .help("How several GPUs share one training."),
     Field::new("train.pretrained_model_path", Kind::Str, "null")
-        .help("Checkpoint folder or .safetensors file whose weights training starts from; null means random weights, or those of the model type."),
+        .help("Weights training starts from: a folder, a file (.safetensors, .bin, .pth, .ckpt, .npz) or hf:owner/name[@revision]; null means those of the model type, or random ones where it has none."),
     Field::new("train.val_check_interval", Kind::Int, "null")
         .help("Measure every so many steps instead of after epochs."),
     Field::new("train.threads", Kind::Int, "0").min(0.0)

@@ -115,9 +115,6 @@ fn has_pair_files(sources: &[DataSource]) -> bool {
     sources.iter().any(|s| s.train_pairs_file.is_some() || s.attribute_pairs_file.is_some())
 }
 
-const EVERY: &[Row] =
-    &[Row { key: "encryption_key", refused: |s| s.encryption_key.is_some(), why: "checkpoints are not encrypted" }];
-
 const DEPLOY: &[Row] = &[
     Row {
         key: "dataset.val.metadata_match_eval",
@@ -146,7 +143,6 @@ pub(super) fn run(action: Action, spec: &Spec) -> Vec<Finding> {
         Action::Evaluate | Action::Inference | Action::Export | Action::GenTrtEngine => DEPLOY,
     };
     rows.iter()
-        .chain(EVERY)
         .filter(|row| (row.refused)(spec))
         .map(|row| {
             finding(

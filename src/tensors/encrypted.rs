@@ -19,11 +19,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use super::bad;
 use crate::base::files::with_path;
 use crate::journal::failure::Failure;
+use crate::spec::KEY_VARIABLE;
 
-/// The variable that holds the passphrase when no spec does.
-pub const VARIABLE: &str = "CLIPTUNE_ENCRYPTION_KEY";
-/// Ending of an encrypted file's name.
-pub const ENDING: &str = ".encrypted";
 /// What to do about a missing or wrong key.
 pub const ADVICE: &str =
     "set encryption_key, or the variable CLIPTUNE_ENCRYPTION_KEY, to the passphrase it was encrypted with";
@@ -48,9 +45,9 @@ impl Key {
         Self(passphrase.into())
     }
 
-    /// The passphrase of [`VARIABLE`], when it is set.
+    /// The passphrase of the environment, when it is set.
     pub fn from_environment() -> Option<Self> {
-        std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(Self)
+        std::env::var(KEY_VARIABLE).ok().filter(|text| !text.is_empty()).map(Self)
     }
 }
 

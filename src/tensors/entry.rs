@@ -128,6 +128,22 @@ impl Entry {
         Ok(())
     }
 
+    /// One layer of a tensor that keeps several along its first axis.
+    pub fn at(&self, index: usize) -> Option<Self> {
+        let (&layers, shape) = self.shape.split_first()?;
+        if index >= layers || self.strides.is_some() {
+            return None;
+        }
+        let span = self.span / layers;
+        let skip = index * span;
+        let place = match &self.place {
+            Place::Mapped(map, start) => Place::Mapped(Arc::clone(map), start + skip),
+            Place::Deflated(map, range, at) => Place::Deflated(Arc::clone(map), range.clone(), at + skip),
+            Place::Encrypted(file, start) => Place::Encrypted(Arc::clone(file), start + skip as u64),
+        };
+        Some(Self { dtype: self.dtype, shape: shape.to_vec(), strides: None, place, span })
+    }
+
     /// Gives mapped pages back to the system; they are read again when they are asked for.
     pub fn release(&self) {
         match &self.place {

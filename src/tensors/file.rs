@@ -60,12 +60,14 @@ pub struct TensorFile {
 /// Names of weights in a folder, the first one that exists counts.
 const NAMES: &[&str] = &[
     "model.safetensors",
-    "model.safetensors.encrypted",
     "model.safetensors.index.json",
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.bin",
     "pytorch_model.bin",
 ];
+
+/// Endings of files that hold weights.
+const ENDINGS: &[&str] = &[".safetensors", ".pth.tar", ".pth", ".pt", ".ckpt", ".bin", ".npz"];
 
 impl TensorFile {
     /// Opens a file, or the weights in a folder. Only names, kinds and shapes are read now. `key` opens encrypted files.
@@ -74,9 +76,8 @@ impl TensorFile {
     /// `BadCheckpoint`, with what it is instead, when it is not a file of tensors that can be read.
     pub fn open(path: &Path, key: Option<&Key>) -> Result<Self, Failure> {
         if path.is_dir() {
-            let found = NAMES.iter().map(|name| path.join(name)).find(|p| p.is_file());
             let none = || bad(path, format!("the folder holds no weights; expected one of {}", NAMES.join(", ")));
-            return Self::open(&found.ok_or_else(none)?, key);
+            return Self::open(&Self::find(path).ok_or_else(none)?, key);
         }
         let mut file = File::open(path).map_err(with_path(path)).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Failure::new(FailureKind::BadCheckpoint, e.to_string()),
@@ -109,6 +110,27 @@ impl TensorFile {
             (Container::Safetensors, tensors, metadata)
         };
         Ok(Self { path: path.to_owned(), container, tensors, metadata })
+    }
+
+    /// The weights in a folder: a file of a usual name, or the only file of a kind that holds weights.
+    pub fn find(folder: &Path) -> Option<PathBuf> {
+        let usual = NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+        usual.or_else(|| {
+            let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+            let mut files = files.filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                path.is_file() && ENDINGS.iter().any(|ending| name.ends_with(ending))
+            });
+            files.next().filter(|_| files.next().is_none())
+        })
+    }
+
+    /// The files that an index of shards names.
+    ///
+    /// # Errors
+    /// `BadCheckpoint` when it is none.
+    pub fn shards(index: &Path) -> Result<Vec<String>, Failure> {
+        shards::names(index)
     }
 
     fn encrypted(path: &Path, file: File, key: Option<&Key>) -> Result<Self, Failure> {

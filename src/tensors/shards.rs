@@ -22,14 +22,24 @@ struct Index {
     metadata: Value,
 }
 
-pub(super) fn open(path: &Path, key: Option<&Key>) -> Result<TensorFile, Failure> {
+fn read(path: &Path) -> Result<Index, Failure> {
     let size = std::fs::metadata(path).map_err(with_path(path))?.len();
     if size > INDEX {
         return Err(bad(path, "too large for an index of shards"));
     }
     let text = std::fs::read(path).map_err(with_path(path))?;
-    let index: Index = serde_json::from_slice(&text)
-        .map_err(|e| bad(path, format!("not an index of shards (model.safetensors.index.json): {e}")))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| bad(path, format!("not an index of shards (model.safetensors.index.json): {e}")))
+}
+
+/// The files that an index names.
+pub(super) fn names(path: &Path) -> Result<Vec<String>, Failure> {
+    let names: std::collections::BTreeSet<String> = read(path)?.weight_map.into_values().collect();
+    Ok(names.into_iter().collect())
+}
+
+pub(super) fn open(path: &Path, key: Option<&Key>) -> Result<TensorFile, Failure> {
+    let index = read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut by_shard: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, shard) in &index.weight_map {

@@ -69,12 +69,10 @@ pub fn save(
     let _ = fs::remove_dir_all(temporary.path());
     let written = (|| {
         fs::create_dir(temporary.path()).map_err(with_path(temporary.path()))?;
-        model.save(&temporary.model())?;
+        model.save_folder(temporary.path())?;
         let mut state = optimizer.state();
         state.extend(average.into_iter().flat_map(Average::state));
         weights::save(&temporary.optimizer(), state.iter().map(|(name, t)| (name.as_str(), t)))?;
-        let config = serde_json::to_vec_pretty(&model.config().to_file()).map_err(std::io::Error::from)?;
-        files::atomic_write(&temporary.path().join(model.config().file_name()), &config)?;
         let meta = match serde_json::to_value(meta).map_err(std::io::Error::from)? {
             Value::Object(map) => map,
             _ => Map::new(),

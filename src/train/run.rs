@@ -23,7 +23,7 @@ use crate::journal::layout::{CheckpointDir, JobDir};
 use crate::journal::writer::Writer;
 use crate::model::clip::failed;
 use crate::model::parameters::Part;
-use crate::model::{Clip, ClipConfig};
+use crate::model::{Clip, ClipConfig, pretrained};
 use crate::spec::sections::Spec;
 
 /// Trains as the job and the spec say.
@@ -305,10 +305,13 @@ fn build(spec: &Spec, settings: &Settings, device: tch::Device) -> Result<Clip, 
     let (scale, bias) = settings.objective.loss.initial_logits();
     config.init_logit_scale = spec.model.init_logit_scale.or(config.init_logit_scale).or(Some(scale));
     config.init_logit_bias = spec.model.init_logit_bias.or(config.init_logit_bias).or(bias);
+    let pretrained = pretrained::of(spec, &config)?;
+    if let Some(sources) = &pretrained {
+        config = sources.fitted(config);
+    }
     let mut model = Clip::new(&config, device, settings.seed)?;
-    if let Some(path) = &spec.train.pretrained_model_path {
-        let folder = CheckpointDir(path.clone());
-        model.load(&if path.is_dir() { folder.model() } else { path.clone() })?;
+    if let Some(sources) = &pretrained {
+        model.load_from(sources)?;
         let overrides = [
             (Some(model.logit_scale()), spec.model.init_logit_scale),
             (model.logit_bias(), spec.model.init_logit_bias),

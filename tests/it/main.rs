@@ -8,6 +8,8 @@ mod data;
 #[cfg(feature = "torch")]
 mod e2e;
 #[cfg(feature = "torch")]
+mod encryption;
+#[cfg(feature = "torch")]
 mod export;
 mod fake;
 #[cfg(feature = "torch")]
@@ -15,6 +17,10 @@ mod families;
 #[cfg(feature = "torch")]
 mod full_size;
 mod kubernetes;
+#[cfg(feature = "torch")]
+mod hub;
+#[cfg(feature = "torch")]
+mod layouts;
 #[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]

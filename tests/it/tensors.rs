@@ -149,7 +149,7 @@ fn a_tensor_that_cannot_be_made_leaves_no_file() {
 #[test]
 fn encrypted_weights_open_with_their_key_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("model.safetensors.encrypted");
+    let path = dir.path().join("model.safetensors");
     // Several chunks, and tensors across their borders.
     let mut expected = plain();
     expected.insert("large".into(), (Dtype::U8, vec![200_000], (0..200_000u32).map(|i| (i % 251) as u8).collect()));
@@ -182,6 +182,16 @@ fn exhaust(path: &Path) {
             let _ = entry.bytes();
         }
     }
+}
+
+/// A checkpoint from elsewhere against the same tensors written by Python's safetensors: both paths from the environment.
+#[test]
+#[ignore = "needs CLIPTUNE_TEST_ARCHIVE and CLIPTUNE_TEST_SAFETENSORS"]
+fn a_real_archive_is_read_as_python_reads_it() {
+    let open = |name: &str| TensorFile::open(Path::new(&std::env::var(name).unwrap()), None).unwrap();
+    let (archive, expected) = (open("CLIPTUNE_TEST_ARCHIVE"), open("CLIPTUNE_TEST_SAFETENSORS"));
+    assert_eq!(archive.container, Container::Torch);
+    assert!(contents(&archive) == contents(&expected));
 }
 
 proptest! {

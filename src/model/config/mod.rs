@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::pretrained;
 use crate::base::files::with_path;
+use crate::fetch::hub::Repository;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::spec::sections::ModelSection;
 
@@ -97,7 +99,10 @@ impl ClipConfig {
         if let Some(found) = bundled::find(model_type, adaptor) {
             return Self::checked(found?, model_type);
         }
-        let mut path = PathBuf::from(model_type);
+        let mut path = match Repository::parse(model_type) {
+            Some(repository) => pretrained::config_folder(&repository?)?,
+            None => PathBuf::from(model_type),
+        };
         if path.is_dir() {
             path = Self::file_in(&path).ok_or_else(|| {
                 invalid(format!(
@@ -107,7 +112,7 @@ impl ClipConfig {
         }
         if !path.is_file() {
             return Err(invalid(format!(
-                "model type {model_type:?} is neither a bundled name ({}), nor a model config of open_clip or Hugging Face, nor a folder with one",
+                "model type {model_type:?} is neither a bundled name ({}), nor a model config of open_clip or Hugging Face, nor a folder with one, nor a repository (hf:owner/name)",
                 names().collect::<Vec<_>>().join(", ")
             )));
         }
