@@ -25,8 +25,13 @@ pub(super) enum Found {
         /// The tensors, in order.
         pieces: Vec<Piece>,
     },
-    /// Nowhere: the public names that it should have.
-    Missing(Vec<String>),
+    /// Not whole: public names that are absent, and those of its parts that are there.
+    Missing {
+        /// What it lacks.
+        absent: Vec<String>,
+        /// What there is of it.
+        present: Vec<String>,
+    },
 }
 
 /// A public tensor.
@@ -97,7 +102,7 @@ impl Sources {
     pub fn fitted(&self, config: ClipConfig) -> ClipConfig {
         let shape = |name: &str| match self.find(name) {
             Found::Whole { how, pieces } => canonical_shape(how, &pieces),
-            Found::Missing(_) => None,
+            Found::Missing { .. } => None,
         };
         let mut config = config.fitted(&shape);
         if let (Some(slot), VisionPool::Token(token)) = (self.slot, &mut config.vision_cfg.pool) {
@@ -129,11 +134,11 @@ impl Sources {
         let mut missing = None;
         for source in &self.list {
             match source.find(canonical) {
-                Found::Missing(names) => missing = missing.or(Some(names)),
                 whole @ Found::Whole { .. } => return whole,
+                nowhere @ Found::Missing { .. } => missing = missing.or(Some(nowhere)),
             }
         }
-        Found::Missing(missing.unwrap_or_default())
+        missing.unwrap_or(Found::Missing { absent: vec![canonical.to_owned()], present: Vec::new() })
     }
 
     /// Tensors of the first file that nothing used. A teacher's image tower is left over by design.
@@ -187,14 +192,15 @@ impl Source {
 
     fn find(&self, canonical: &str) -> Found {
         let Some((names, how)) = self.table.public(canonical, &self.head) else {
-            return Found::Missing(vec![canonical.to_owned()]);
+            return Found::Missing { absent: vec![canonical.to_owned()], present: Vec::new() };
         };
         let pieces: Vec<Option<Piece>> = names.iter().map(|name| self.piece(name)).collect();
         if pieces.iter().all(Option::is_some) {
             return Found::Whole { how, pieces: pieces.into_iter().flatten().collect() };
         }
+        let present = pieces.iter().flatten().flat_map(|piece| piece.names.clone()).collect();
         let absent = names.into_iter().zip(pieces).filter(|(_, piece)| piece.is_none());
-        Found::Missing(absent.map(|(name, _)| name).collect())
+        Found::Missing { absent: absent.map(|(name, _)| name).collect(), present }
     }
 
     fn piece(&self, name: &str) -> Option<Piece> {

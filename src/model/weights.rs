@@ -74,8 +74,11 @@ pub fn compare(sources: &Sources, config: &ClipConfig, parameters: &[Parameter])
             }
             // The bias belongs to the loss: a model that was trained without one starts with the loss's own. C-RADIO has
             // neither scalar.
-            Found::Missing(_) if p.name == "logit_bias" || (p.shape.is_empty() && sources.lacks_scalars()) => {}
-            Found::Missing(names) => out.missing.extend(names),
+            Found::Missing { .. } if p.name == "logit_bias" || (p.shape.is_empty() && sources.lacks_scalars()) => {}
+            Found::Missing { absent, present } => {
+                out.missing.extend(absent);
+                used.extend(present);
+            }
         }
     }
     out.unexpected = sources.leftovers(|name| used.contains(name));

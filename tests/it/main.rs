@@ -16,9 +16,9 @@ mod fake;
 mod families;
 #[cfg(feature = "torch")]
 mod full_size;
-mod kubernetes;
 #[cfg(feature = "torch")]
 mod hub;
+mod kubernetes;
 #[cfg(feature = "torch")]
 mod layouts;
 #[cfg(feature = "torch")]
