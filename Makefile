@@ -21,7 +21,7 @@ check: deps ## what CI checks beside the tests
 	cargo clippy --no-default-features --all-targets -- -D warnings
 	cargo clippy --all-targets -- -D warnings
 
-soak: deps ## the slow tests
+soak: deps ## the slow tests: 200 kills among them
 	cargo test -- --ignored
 
 clean-demo:

@@ -11,4 +11,5 @@ pub mod process;
 pub mod seed;
 pub mod time;
 pub mod units;
+pub mod version;
 pub mod yaml;

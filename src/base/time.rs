@@ -1,6 +1,7 @@
 //! Time as the journals write it, and a clock that tests can set.
 
 use std::cell::Cell;
+use std::time::Instant;
 
 pub use jiff::Timestamp;
 
@@ -17,6 +18,28 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+/// A clock that begins at the machine's time, or at a later moment, and then runs evenly whatever is done to the machine's
+/// clock.
+#[derive(Clone, Copy, Debug)]
+pub struct SteadyClock {
+    start: Timestamp,
+    since: Instant,
+}
+
+impl SteadyClock {
+    /// A clock that never shows a time before `earliest`.
+    pub fn not_before(earliest: Option<Timestamp>) -> Self {
+        let now = Timestamp::now();
+        Self { start: earliest.map_or(now, |e| e.max(now)), since: Instant::now() }
+    }
+}
+
+impl Clock for SteadyClock {
+    fn now(&self) -> Timestamp {
+        self.start + self.since.elapsed()
     }
 }
 

@@ -6,8 +6,7 @@ use super::{output, study};
 use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
 use crate::base::time::Timestamp;
-use crate::base::units;
-use crate::report::table::table;
+use crate::report::comparison::{row, rows_markdown, rows_text};
 use crate::state::snapshot;
 
 /// Arguments of the command.
@@ -19,6 +18,9 @@ pub struct Args {
     /// One versioned JSON object on stdout.
     #[arg(long)]
     pub json: bool,
+    /// A Markdown table on stdout.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
 }
 
 /// Runs the command.
@@ -26,9 +28,9 @@ pub struct Args {
 /// # Errors
 /// When one of the folders holds no study.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
-    let now = Timestamp::now();
     let studies = args.studies.iter().map(|path| study::open(path)).collect::<Result<Vec<_>, _>>()?;
     if args.json {
+        let now = Timestamp::now();
         let list: Vec<_> = studies
             .iter()
             .map(|(dir, state)| snapshot::status(dir, state, snapshot::controller_is_up(dir), now))
@@ -36,26 +38,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
         output::json(&json!({"version": snapshot::VERSION, "studies": list}));
         return Ok(ExitCode::Ok);
     }
-    let shown = |v: Option<f64>| v.map_or("–".to_owned(), |v| format!("{v:.4}"));
-    let rows: Vec<Vec<String>> = studies
-        .iter()
-        .map(|(dir, state)| {
-            let best = state.best();
-            vec![
-                dir.path().display().to_string(),
-                snapshot::phase(state, snapshot::controller_is_up(dir)).to_owned(),
-                state.meta.as_ref().map_or(String::new(), |m| m.sampler.clone()),
-                state.counts().done().to_string(),
-                state.metric().to_owned(),
-                shown(state.pretrained()),
-                shown(state.baseline().and_then(|t| t.value)),
-                shown(best.and_then(|t| t.value)),
-                best.map_or("–".to_owned(), |t| t.id.to_string()),
-                units::duration(state.elapsed(state.last_event.unwrap_or(now))),
-            ]
-        })
-        .collect();
-    let heading = ["study", "state", "sampler", "trials", "metric", "untrained", "baseline", "best", "trial", "time"];
-    output::data(&table(&heading, &rows, &["trials", "untrained", "baseline", "best", "time"]));
+    let rows: Vec<_> = studies.iter().map(|(dir, state)| row("", dir, state)).collect();
+    output::data(&if args.markdown { rows_markdown(&rows) } else { rows_text(&rows) });
     Ok(ExitCode::Ok)
 }

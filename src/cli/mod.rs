@@ -13,6 +13,7 @@ pub mod man;
 pub mod output;
 mod parent;
 pub mod promote;
+pub mod reproduce;
 pub mod retry;
 pub mod schema;
 pub mod search;
@@ -21,7 +22,9 @@ pub mod space;
 pub mod spec;
 pub mod status;
 pub mod steer;
+pub mod store;
 mod study;
+pub mod sweep;
 pub mod train;
 pub mod trials;
 pub mod tui;
@@ -64,6 +67,12 @@ enum Cmd {
     /// Build TensorRT engines of ONNX graphs.
     #[command(name = "gen_trt_engine")]
     GenTrtEngine(action::Args),
+    /// A study for every spec and seed, and one report of them all.
+    #[command(name = "sweep")]
+    Sweep(sweep::Args),
+    /// Run a trial again and compare it bit by bit.
+    #[command(name = "reproduce")]
+    Reproduce(reproduce::Args),
     /// How a study stands.
     #[command(name = "status")]
     Status(status::Args),
@@ -100,6 +109,9 @@ enum Cmd {
     /// Promote a trial: checkpoint, ONNX, parity, engine, manifest.
     #[command(name = "promote")]
     Promote(promote::Args),
+    /// Check a study's files, or make derived ones anew.
+    #[command(name = "store")]
+    Store(store::Args),
     /// Watch and steer a study in the terminal.
     #[command(name = "tui")]
     Tui(tui::Args),
@@ -160,6 +172,8 @@ fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
         Cmd::Inference(args) => action::run(Action::Inference, &args),
         Cmd::Export(args) => action::run(Action::Export, &args),
         Cmd::GenTrtEngine(args) => action::run(Action::GenTrtEngine, &args),
+        Cmd::Sweep(args) => sweep::run(&args),
+        Cmd::Reproduce(args) => reproduce::run(&args),
         Cmd::Status(args) => status::run(&args),
         Cmd::Trials(args) => trials::run(&args),
         Cmd::Show(args) => show::run(&args),
@@ -172,6 +186,7 @@ fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
         Cmd::Priority(args) => steer::priority(&args),
         Cmd::Retry(args) => retry::run(&args),
         Cmd::Promote(args) => promote::run(&args),
+        Cmd::Store(args) => store::run(&args),
         Cmd::Tui(args) => tui::run(&args),
         Cmd::Search(args) => search::run(&args),
         Cmd::Space(args) => space::run(&args),

@@ -7,9 +7,11 @@ use serde_json::Value;
 use crate::base::action::Action;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
+use crate::journal::event::Outcome;
 use crate::journal::layout::{JobDir, StudyDir};
 use crate::spec::parents::{self, ParentArtifacts};
 use crate::spec::resolve::{Resolved, load_with_parent};
+use crate::state::jobs;
 
 /// Loads the spec of a non-train action: file, then parent, then command line; `results_dir` as the command line says.
 ///
@@ -74,8 +76,8 @@ pub(super) fn discover(path: &Path) -> Result<ParentArtifacts, Problems> {
             [Action::Train, Action::Export, Action::Evaluate].iter().find_map(|a| spec_tree(&JobDir(job(*a)).spec()));
         ParentArtifacts {
             checkpoint: folder(train.best().0).or_else(|| folder(train.last().0)),
-            onnx: graph(&job(Action::Export), "onnx"),
-            engine: graph(&job(Action::GenTrtEngine), "engine"),
+            onnx: made(&job(Action::Export), "onnx"),
+            engine: made(&job(Action::GenTrtEngine), "engine"),
             spec,
             ..Default::default()
         }
@@ -90,9 +92,20 @@ fn folder(path: PathBuf) -> Option<PathBuf> {
     path.join("model.safetensors").is_file().then(|| std::fs::canonicalize(&path).unwrap_or(path))
 }
 
+/// What the job of a folder says it made, or else what lies there.
+fn made(dir: &Path, extension: &str) -> Option<PathBuf> {
+    let job = jobs::action(&JobDir(dir.to_owned())).ok().flatten().filter(|j| j.outcome == Some(Outcome::Completed));
+    let outputs: Vec<PathBuf> =
+        job.into_iter().flat_map(|j| j.outputs).map(|o| o.path).filter(|p| p.is_file()).collect();
+    base_name(outputs, extension).or_else(|| graph(dir, extension))
+}
+
 /// The one graph or engine in a folder; of a separate pair the base name.
 fn graph(dir: &Path, extension: &str) -> Option<PathBuf> {
-    let mut names: Vec<PathBuf> = std::fs::read_dir(dir).ok()?.filter_map(|e| Some(e.ok()?.path())).collect();
+    base_name(std::fs::read_dir(dir).ok()?.filter_map(|e| Some(e.ok()?.path())).collect(), extension)
+}
+
+fn base_name(mut names: Vec<PathBuf>, extension: &str) -> Option<PathBuf> {
     names.retain(|p| {
         p.extension().is_some_and(|e| e == extension)
             && !p.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'))

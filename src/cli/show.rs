@@ -80,6 +80,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     if let Some(path) = report["checkpoint"].as_str() {
         lines.push(format!("checkpoint {path}"));
     }
+    lines.extend(trial.damage.iter().map(|why| format!("damaged journal: {why}")));
     lines.extend(trial.notes.iter().map(|note| format!("note: {note}")));
     output::data(&lines.join("\n"));
     Ok(ExitCode::Ok)

@@ -27,7 +27,14 @@ pub(super) fn open(path: &Path) -> Result<(StudyDir, StudyState), Problems> {
         let problem = Problem::new(format!("there is no study in {}", path.display()));
         return Err(Problems::one(ExitCode::NotFound, problem.help("give the results_dir of a `cliptune train`")));
     }
-    let state = reader::load(&dir).map_err(|e| Problems::one(ExitCode::Unexpected, Problem::new(e.to_string())))?;
+    let state = reader::load(&dir).map_err(|e| {
+        let problem = Problem::new(e.to_string());
+        let problem = match e.kind() {
+            std::io::ErrorKind::InvalidData => problem.help("`cliptune store check STUDY_DIR` names all damage"),
+            _ => problem,
+        };
+        Problems::one(ExitCode::Unexpected, problem)
+    })?;
     Ok((dir, state))
 }
 

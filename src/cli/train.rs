@@ -17,7 +17,7 @@ use crate::search::scheduler;
 use crate::spec::{Resolved, sections};
 use crate::state::StudyState;
 use crate::study::core::Plan;
-use crate::study::retention::Rule;
+use crate::study::retention::{Keep, Rule};
 use crate::study::source::{SamplerPoints, SpecSource};
 use crate::study::{self, Left, Signals, StudyConfig};
 
@@ -260,11 +260,7 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
             time_budget,
             promote: automl.promote,
         },
-        retention: match automl.retention {
-            sections::Retention::BestLast => Rule::BestLast,
-            sections::Retention::Best => Rule::Best,
-            sections::Retention::All => Rule::All,
-        },
+        retention: retention(&automl.retention),
         specs: Box::new(specs),
         points: Box::new(points),
         launcher: place.launcher,
@@ -305,6 +301,19 @@ fn seconds(text: &str) -> Result<f64, Problems> {
         total += digits.parse::<f64>().map_err(|_| invalid())?;
     }
     if total > 0.0 { Ok(total) } else { Err(invalid()) }
+}
+
+fn retention(section: &sections::RetentionSection) -> Rule {
+    let bytes = |gb: f64| (gb * 1e9) as u64;
+    Rule {
+        keep: match section.keep {
+            sections::Retention::BestLast => Keep::BestLast,
+            sections::Retention::Best => Keep::Best,
+            sections::Retention::All => Keep::All,
+        },
+        disk_budget: section.disk_budget_gb.map(bytes),
+        min_free: bytes(section.min_free_gb),
+    }
 }
 
 fn dry_run(config: &StudyConfig, resolved: &Resolved) {

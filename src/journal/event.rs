@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::failure::Failure;
+use super::provenance::Provenance;
 pub use crate::base::direction::Direction;
 use crate::base::ids::TrialId;
 use crate::base::process::ProcessRef;
 use crate::base::time::Timestamp;
 
-/// Version of the line format. Readers accept newer ones and skip kinds they do not know; writers refuse them.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of the line format; [`super::line`] has the migration rule.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// One line of a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -260,6 +261,13 @@ pub enum StudyEvent {
     StudyPaused,
     /// Trials are started again.
     StudyResumed,
+    /// No new work is started, because of this, until the cause is gone.
+    StudyHeld {
+        /// Why.
+        why: String,
+    },
+    /// The cause is gone.
+    StudyReleased,
     /// The number of trials to run changed.
     TrialsAdded {
         /// The new total.
@@ -355,6 +363,18 @@ pub enum JobEvent {
         threads: usize,
         /// The epoch of the checkpoint it continues from.
         resumed_from: Option<u32>,
+    },
+    /// What the job is made of.
+    Provenance {
+        /// Code, libraries, device, seeds, inputs.
+        provenance: Provenance,
+    },
+    /// What a data set is made of.
+    DataManifest {
+        /// `train`, `val` …
+        split: String,
+        /// SHA-256 over the name and size of every image and its caption, in their order.
+        sha256: String,
     },
     /// A data set is ready.
     DataReady {

@@ -7,6 +7,8 @@ pub mod failure;
 pub mod heartbeat;
 pub mod job;
 pub mod layout;
+pub mod line;
+pub mod provenance;
 pub mod spool;
 pub mod tail;
 pub mod writer;

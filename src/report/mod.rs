@@ -1,4 +1,5 @@
 //! Floor 6: what happened, for people and for other tools.
+pub mod comparison;
 pub mod leaderboard;
 pub mod news;
 pub mod progress;

@@ -298,8 +298,14 @@ pub const FIELDS: &[Field] = &[
         .help("Promote the best trial at the end: checkpoint, ONNX, parity, engine, manifest."),
     Field::new("automl.promote_target_compute", Kind::List(Item::Str), "[]")
         .help("Compute capabilities the engine is built for, such as \"8.6\"; empty means the present GPU, or all that the builder knows."),
-    Field::new("automl.retention", Kind::Choice(&["best_last", "best", "all"]), "\"best_last\"")
-        .help("Which checkpoints of a finished trial stay on disk."),
+    Field::new("automl.retention", Kind::Section, "null")
+        .help("Which checkpoints stay on disk, and how much disk the study may use."),
+    Field::new("automl.retention.keep", Kind::Choice(&["best_last", "best", "all"]), "\"best_last\"")
+        .help("Which checkpoints of a finished trial stay on disk; what is promoted or continued always does."),
+    Field::new("automl.retention.disk_budget_gb", Kind::Float, "null").min(0.0)
+        .help("GB that all checkpoints may take: above it those of the worst trials are deleted, never those of the three best; null sets no limit."),
+    Field::new("automl.retention.min_free_gb", Kind::Float, "1.0").min(0.0)
+        .help("GB that stay free on the disk: below them no new trial is started until there is room again; 0 does not look."),
     Field::new("automl.launcher", Kind::Section, "null").automl(false)
         .help("Where workers run."),
     Field::new("automl.launcher.type", Kind::Choice(&["local", "slurm", "srun", "kubernetes"]), "\"local\"")

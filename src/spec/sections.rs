@@ -361,8 +361,8 @@ pub struct AutomlSection {
     pub promote: bool,
     /// Compute capabilities the engine is built for, such as "8.6"; empty means the present GPU, or all that the builder knows.
     pub promote_target_compute: Vec<String>,
-    /// Which checkpoints of a finished trial stay on disk.
-    pub retention: Retention,
+    /// Which checkpoints stay on disk, and how much disk the study may use.
+    pub retention: RetentionSection,
     /// Where workers run.
     pub launcher: LauncherSection,
     /// GPU indices the study may use; null means all that are visible.
@@ -431,6 +431,18 @@ impl AutomlSection {
     pub fn time_budget_seconds(&self) -> Option<f64> {
         self.time_budget.as_deref().and_then(super::duration::seconds)
     }
+}
+
+/// `automl.retention`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSection {
+    /// Which checkpoints of a finished trial stay on disk; what is promoted or continued always does.
+    pub keep: Retention,
+    /// GB that all checkpoints may take: above it those of the worst trials are deleted, never those of the three best; null sets no limit.
+    pub disk_budget_gb: Option<f64>,
+    /// GB that stay free on the disk: below them no new trial is started until there is room again; 0 does not look.
+    pub min_free_gb: f64,
 }
 
 /// `evaluate`.

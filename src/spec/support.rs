@@ -46,7 +46,7 @@ const TRAIN: &[Row] = &[
     Row {
         key: "train.checkpointer.replace_periodic",
         refused: |s| s.train.checkpointer.replace_periodic,
-        why: "the best and the last checkpoint are kept; automl.retention chooses",
+        why: "the best and the last checkpoint are kept; automl.retention.keep chooses",
     },
     Row {
         key: "train.checkpointer.monitor",
@@ -66,7 +66,7 @@ const TRAIN: &[Row] = &[
     Row {
         key: "train.checkpointer.save_top_k",
         refused: |s| s.train.checkpointer.save_top_k != 1,
-        why: "the best and the last checkpoint are kept; automl.retention chooses",
+        why: "the best and the last checkpoint are kept; automl.retention.keep chooses",
     },
     Row {
         key: "dataset.train.datasets",
@@ -81,7 +81,7 @@ const TRAIN: &[Row] = &[
     Row {
         key: "train.checkpointer.enable_topk",
         refused: |s| s.train.checkpointer.enable_topk,
-        why: "the best and the last checkpoint are kept; automl.retention chooses",
+        why: "the best and the last checkpoint are kept; automl.retention.keep chooses",
     },
     Row { key: "train.seed", refused: |s| s.train.seed < 0, why: "every run is seeded: use a number from 0" },
     Row {

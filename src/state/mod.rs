@@ -1,5 +1,6 @@
 //! Floor 4: what the journals add up to. One fold, shared by the controller, `status` and the terminal UI.
 
+pub mod jobs;
 pub mod rank;
 pub mod reader;
 pub mod snapshot;
@@ -7,6 +8,7 @@ pub mod study;
 pub mod table;
 pub mod trial;
 
+pub use jobs::JobRecord;
 pub use rank::compare as rank_compare;
 pub use reader::{StateReader, load};
 pub use study::{Controller, Counts, PromotionState, PromotionStep, StudyMeta, StudyState};

@@ -112,10 +112,23 @@ impl JobTails {
         let job = dir.trial(id);
         let followed =
             self.tails.entry(id).or_insert_with(|| Followed { tail: Tail::new(job.events()), settled: None });
-        if followed.settled == Some(attempt) {
+        let is_damaged = trial.damage.is_some();
+        if followed.settled == Some(attempt) || (is_damaged && !followed.tail.was_replaced()) {
             return Ok(false);
         }
-        let lines = followed.tail.read::<JobEvent>()?;
+        let lines = match followed.tail.read::<JobEvent>() {
+            Ok(lines) => lines,
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                if let Some(trial) = state.trials.get_mut(&id) {
+                    trial.damage = Some(e.to_string());
+                }
+                return Ok(true);
+            }
+            Err(e) => return Err(e),
+        };
+        if is_damaged && let Some(trial) = state.trials.get_mut(&id) {
+            trial.forget_worker();
+        }
         followed.settled = was_final.then_some(attempt);
         for line in &lines {
             state.apply_job(id, line);

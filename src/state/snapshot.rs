@@ -29,7 +29,7 @@ pub fn phase(state: &StudyState, controller_up: bool) -> &'static str {
     match (&state.ended, controller_up) {
         (_, true) if promoting => "promoting",
         (Some(_), _) => "ended",
-        (None, true) if state.paused => "paused",
+        (None, true) if state.paused || state.held.is_some() => "paused",
         (None, true) => "running",
         (None, false) if state.controller.as_ref().is_some_and(|c| c.stopped.is_some()) => "stopped",
         (None, false) => "down",
@@ -48,7 +48,7 @@ pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Time
         "study": meta.map(|m| m.name.clone()),
         "dir": dir.path(),
         "state": phase(state, controller_up),
-        "reason": state.ended.clone().or_else(|| state.controller.as_ref()?.stopped.as_ref().map(|s| s.1.clone())),
+        "reason": state.ended.clone().or_else(|| state.held.clone()).or_else(|| state.controller.as_ref()?.stopped.as_ref().map(|s| s.1.clone())),
         "metric": state.metric(),
         "direction": direction,
         "sampler": meta.map(|m| m.sampler.clone()),
@@ -121,6 +121,7 @@ pub fn trial(dir: &StudyDir, _state: &StudyState, trial: &TrialState, now: Times
         "failure": trial.failure.as_ref().map(|f| json!({
             "kind": f.kind.code(), "message": f.message, "help": f.kind.help(),
         })),
+        "damage": trial.damage,
         "origin": trial.origin,
         "repeats": trial.repeats,
         "at_rung": trial.at_rung,
@@ -159,6 +160,9 @@ pub fn show(dir: &StudyDir, state: &StudyState, id: TrialId, now: Timestamp) -> 
         "checkpoints": found.checkpoints.iter().map(|(path, c)| json!({
             "path": path, "epoch": c.epoch, "step": c.step, "bytes": c.bytes,
         })).collect::<Vec<_>>(),
+        "provenance": found.provenance,
+        "data": found.data,
+        "jobs": found.jobs,
         "notes": found.notes,
     });
     if let (Value::Object(value), Value::Object(extra)) = (&mut value, extra) {

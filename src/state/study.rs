@@ -135,6 +135,8 @@ pub struct StudyState {
     pub controller: Option<Controller>,
     /// Whether new trials are held back.
     pub paused: bool,
+    /// Why new work is held back until the cause is gone: the disk is nearly full.
+    pub held: Option<String>,
     /// Why it has nothing left to do.
     pub ended: Option<String>,
     /// The last promotion.
@@ -247,6 +249,8 @@ impl StudyState {
             }
             StudyEvent::StudyPaused => self.paused = true,
             StudyEvent::StudyResumed => self.paused = false,
+            StudyEvent::StudyHeld { why } => self.held = Some(why.clone()),
+            StudyEvent::StudyReleased => self.held = None,
             StudyEvent::TrialsAdded { max_trials } => {
                 if let Some(meta) = &mut self.meta {
                     meta.max_trials = *max_trials;
@@ -456,7 +460,7 @@ fn apply_to_trial(trial: &mut TrialState, event: &StudyEvent, ts: Timestamp) {
             trial.failure = None;
             trial.finished = None;
         }
-        StudyEvent::CheckpointDeleted { path, .. } => trial.checkpoint_deleted(path),
+        StudyEvent::CheckpointDeleted { path, bytes, .. } => trial.deleted_by_controller(path, *bytes),
         _ => {}
     }
 }

@@ -5,7 +5,7 @@
 //! whichever journal is read first.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,9 @@ use crate::journal::event::{
 };
 use crate::journal::failure::{Failure, Policy};
 use crate::journal::heartbeat::Heartbeat;
+use crate::journal::provenance::Provenance;
+
+use super::jobs::JobRecord;
 
 /// Where a trial stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -165,6 +168,8 @@ pub struct TrialState {
     pub losses: Vec<EpochStats>,
     /// Checkpoints on disk, by folder relative to the trial.
     pub checkpoints: BTreeMap<PathBuf, Checkpoint>,
+    /// What the controller deleted, relative to the trial: after which attempt, and its size.
+    pub(super) deleted: BTreeMap<PathBuf, (u32, u64)>,
     /// Folder of the best checkpoint, relative to the trial.
     pub checkpoint: Option<PathBuf>,
     /// What it occupies, or occupied last.
@@ -210,8 +215,17 @@ pub struct TrialState {
     pub finished: Option<Timestamp>,
     /// The last sign of life, filled by [`super::StateReader`].
     pub heartbeat: Option<Heartbeat>,
+    /// What its last attempt was made of.
+    pub provenance: Option<Provenance>,
+    /// Hashes of its data sets by split.
+    pub data: BTreeMap<String, String>,
+    /// Its attempts.
+    pub jobs: BTreeMap<u32, JobRecord>,
     /// Remarks of the worker.
     pub notes: Vec<String>,
+    /// What is wrong with the worker's journal, filled by [`super::StateReader`]. A final trial is then known by the
+    /// controller's journal alone; another one has to start again.
+    pub damage: Option<String>,
     pub(super) done_seconds: f64,
     pub(super) started_at: Option<Timestamp>,
     pub(super) stopped_at: Option<u64>,
@@ -236,6 +250,7 @@ impl TrialState {
             intervals: BTreeMap::new(),
             losses: Vec::new(),
             checkpoints: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             checkpoint: None,
             slot: None,
             attempt: 0,
@@ -258,7 +273,11 @@ impl TrialState {
             first_launched: None,
             finished: None,
             heartbeat: None,
+            provenance: None,
+            data: BTreeMap::new(),
+            jobs: BTreeMap::new(),
             notes: Vec::new(),
+            damage: None,
             done_seconds: 0.0,
             started_at: None,
             stopped_at: None,
@@ -360,6 +379,8 @@ impl TrialState {
         ts: Timestamp,
     ) {
         self.attempt = attempt;
+        let job = self.jobs.entry(attempt).or_default();
+        (job.launched, job.process, job.slot) = (Some(ts), Some(process), Some(slot.clone()));
         self.process = Some(process);
         self.batch = batch;
         self.starts_anew = false;
@@ -396,6 +417,9 @@ impl TrialState {
         };
         self.stopped_at = stopped_at.max(self.stopped_at);
         self.launched = None;
+        if let Some(job) = self.jobs.get_mut(&attempt) {
+            (job.ended, job.outcome) = (Some(ts), Some(outcome.clone()));
+        }
         self.ended = Some(outcome);
     }
 
@@ -407,6 +431,8 @@ impl TrialState {
                 self.started_at = Some(line.ts);
                 self.host = Some(host.clone());
                 self.device = Some(device.clone());
+                let job = self.jobs.entry(*attempt).or_default();
+                (job.device, job.resumed_from) = (Some(device.clone()), *resumed_from);
                 self.reported = None;
                 self.heartbeat = None;
                 self.rewind(*resumed_from);
@@ -438,17 +464,20 @@ impl TrialState {
                     Ok(i) => self.losses[i] = stats,
                     Err(i) => self.losses.insert(i, stats),
                 }
-                self.epochs = self.losses.last().map_or(0, |s| s.epoch);
+                self.count_epochs(0);
             }
             JobEvent::CheckpointSaved { epoch, step, path, bytes, best } => {
                 self.checkpoints.insert(path.clone(), Checkpoint { epoch: *epoch, step: *step, bytes: *bytes });
                 if *best {
                     self.checkpoint = Some(path.clone());
                 }
+                self.delete_again(path);
             }
-            JobEvent::CheckpointDeleted { path, .. } => self.checkpoint_deleted(path),
+            JobEvent::CheckpointDeleted { path, bytes, .. } => self.checkpoint_deleted(path, *bytes),
             JobEvent::Note { message } => self.notes.push(message.clone()),
             JobEvent::JobEnded { outcome } => self.reported = Some(outcome.clone()),
+            JobEvent::Provenance { provenance } => self.provenance = Some(provenance.clone()),
+            JobEvent::DataManifest { split, sha256 } => drop(self.data.insert(split.clone(), sha256.clone())),
             JobEvent::DataReady { .. } | JobEvent::Artifact { .. } => {}
         }
         self.choose_best(metric, direction);
@@ -462,8 +491,27 @@ impl TrialState {
         self.state = TrialStatus::Queued;
     }
 
-    pub(super) fn checkpoint_deleted(&mut self, path: &PathBuf) {
-        self.checkpoints.remove(path);
+    /// The controller deleted a checkpoint, or a file of one, after the last attempt.
+    pub(super) fn deleted_by_controller(&mut self, path: &PathBuf, bytes: u64) {
+        self.deleted.insert(path.clone(), (self.attempt, bytes));
+        self.checkpoint_deleted(path, bytes);
+    }
+
+    /// What the controller deleted after this attempt is gone, though its journal may be read before the worker's.
+    fn delete_again(&mut self, saved: &Path) {
+        let attempt = self.started.map_or(0, |(attempt, _)| attempt);
+        let gone = self.deleted.iter().filter(|(path, (after, _))| path.starts_with(saved) && *after >= attempt);
+        for (path, bytes) in gone.map(|(path, (_, bytes))| (path.clone(), *bytes)).collect::<Vec<_>>() {
+            self.checkpoint_deleted(&path, bytes);
+        }
+    }
+
+    pub(super) fn checkpoint_deleted(&mut self, path: &PathBuf, bytes: u64) {
+        if self.checkpoints.remove(path).is_none()
+            && let Some(of) = path.parent().and_then(|folder| self.checkpoints.get_mut(folder))
+        {
+            of.bytes = of.bytes.saturating_sub(bytes);
+        }
         if self.checkpoint.as_ref() == Some(path) {
             self.checkpoint = None;
         }
@@ -475,17 +523,30 @@ impl TrialState {
         self.curve.retain(|(e, _)| *e <= kept && epoch.is_some());
         self.intervals.retain(|e, _| *e <= kept && epoch.is_some());
         self.losses.retain(|s| s.epoch <= kept);
-        self.epochs = self.losses.last().map_or(kept, |s| s.epoch);
+        self.count_epochs(kept);
         self.checkpoints.retain(|_, c| c.epoch <= kept && epoch.is_some());
         if self.checkpoint.as_ref().is_some_and(|path| !self.checkpoints.contains_key(path)) {
             self.checkpoint = None;
         }
     }
 
-    fn choose_best(&mut self, metric: &str, direction: Direction) {
-        if self.state == TrialStatus::Failed {
-            return;
+    /// What a trial came to is in the event that ended it; nothing that is read later changes it.
+    fn count_epochs(&mut self, least: u32) {
+        if !self.state.is_final() {
+            self.epochs = self.losses.last().map_or(least, |s| s.epoch);
         }
+    }
+
+    /// The worker's folder was set aside: what it reported no longer counts.
+    pub fn forget_worker(&mut self) {
+        self.rewind(None);
+        (self.started, self.reported, self.damage, self.heartbeat) = (None, None, None, None);
+        if !self.state.is_final() {
+            (self.value, self.best_epoch) = (None, None);
+        }
+    }
+
+    fn choose_best(&mut self, metric: &str, direction: Direction) {
         let mut best: Option<(u32, f64)> = None;
         for (epoch, value) in self.series(metric) {
             // Epoch 0 measures the model that was started from, which is not this trial's doing.
@@ -493,8 +554,10 @@ impl TrialState {
                 best = Some((epoch, value));
             }
         }
-        self.value = best.map(|(_, v)| v);
-        self.best_epoch = best.map(|(e, _)| e);
+        if !self.state.is_final() {
+            self.value = best.map(|(_, v)| v);
+            self.best_epoch = best.map(|(e, _)| e);
+        }
         if self.checkpoint.is_none() {
             let of_best = self.checkpoints.iter().find(|(_, c)| Some(c.epoch) == self.best_epoch);
             self.checkpoint = of_best.map(|(path, _)| path.clone());

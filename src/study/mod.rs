@@ -1,5 +1,6 @@
 //! Floor 5: the controller of a study. It starts workers as processes and never imports the compute plane.
 
+pub mod check;
 pub mod commands;
 pub mod config;
 pub mod controller;

@@ -10,6 +10,7 @@ use crate::base::diagnostic::Problems;
 use crate::base::files::{self, with_path};
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
+use crate::journal::checkpoint;
 use crate::journal::event::{JobEvent, Outcome, StudyEvent};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::{Action, Job};
@@ -18,6 +19,7 @@ use crate::journal::tail::Tail;
 
 use super::controller::Controller;
 use super::launch::{self, Order, study_word};
+use super::recover;
 use super::supervise::Workers;
 
 /// Names of the promoted files.
@@ -91,6 +93,9 @@ impl Controller<'_> {
         let Some(from) = self.checkpoint(trial) else {
             return Step::Failed(format!("trial {trial} has no checkpoint on disk"));
         };
+        if let Err(why) = checkpoint::verify(&CheckpointDir(from.clone())) {
+            return Step::Failed(format!("the checkpoint of trial {trial} cannot be trusted: {why}"));
+        }
         let copied = std::fs::create_dir_all(staging).map_err(with_path(staging)).and_then(|()| {
             // All of it but what only training needs: which config lies there depends on the model's family.
             let folder = CheckpointDir(from.clone());
@@ -179,6 +184,9 @@ impl Controller<'_> {
             }
             std::thread::sleep(self.config.tick);
         }
+        if Tail::new(dir.events()).read::<JobEvent>().is_err() {
+            recover::set_aside(&dir, "damaged")?;
+        }
         let attempt = Job::read(&dir).map_or(1, |job| job.attempt + 1);
         let slot = self.config.plan.slots.first().cloned().unwrap_or_default();
         files::atomic_write(&dir.spec(), spec.as_bytes())?;
@@ -264,7 +272,9 @@ impl Controller<'_> {
                 "attempt": found.map(|t| t.attempt),
                 "trials": state.trials.len(),
             },
-            "versions": {"cliptune": env!("CARGO_PKG_VERSION")},
+            "versions": {"cliptune": crate::base::version::CODE},
+            "provenance": found.map(|t| t.provenance.clone()),
+            "data": found.map(|t| t.data.clone()),
             "files": list,
         }))
     }

@@ -16,6 +16,7 @@ use super::step::{Pass, accumulate, clamp_scale, scale_ceiling};
 use super::{console, device};
 use crate::base::files;
 use crate::base::time::Timestamp;
+use crate::data::PairSet;
 use crate::journal::event::{Intervals, JobEvent, Metrics, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
@@ -355,8 +356,26 @@ fn open(split: &str, spec: &Spec, job: &Job, model: &Clip, events: &mut Writer<J
     let pairs = Pairs::open(split, spec, job, model)?;
     let (count, seconds, cached) = (pairs.set.len(), pairs.set.build_seconds(), pairs.set.from_cache());
     console::line(&format!("{split}: {count} pairs{}", if cached { " (from the cache)" } else { "" }));
+    let manifest = JobEvent::DataManifest { split: split.to_owned(), sha256: manifest(&pairs.set)? };
+    events.append(Timestamp::now(), manifest)?;
     events.append(Timestamp::now(), JobEvent::DataReady { split: split.to_owned(), pairs: count, seconds, cached })?;
     Ok(pairs)
+}
+
+/// What a data set is made of, wherever its files lie: names and sizes of the images, and the captions.
+fn manifest(set: &PairSet) -> Result<String, Failure> {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for i in 0..set.len() {
+        let path = set.image_path(i);
+        let bytes = std::fs::metadata(path).map_err(files::with_path(path))?.len();
+        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update([0]);
+        hash.update(bytes.to_le_bytes());
+        hash.update(set.caption(i).as_bytes());
+        hash.update([0]);
+    }
+    Ok(files::hex(&hash.finalize()))
 }
 
 fn fresh_meta(spec: &Spec, settings: &Settings, steps_per_epoch: u64, horizon: u64) -> Meta {

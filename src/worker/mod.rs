@@ -9,6 +9,7 @@ pub mod export;
 pub mod gen_trt_engine;
 pub mod inference;
 mod panics;
+mod provenance;
 mod signals;
 
 use std::panic::AssertUnwindSafe;
@@ -93,6 +94,7 @@ fn act(
     let spec: Spec = spec::load(job.action, Some(&dir.spec()), &[])
         .map_err(|problems| Failure::new(FailureKind::SpecInvalid, problems.to_string()))?
         .spec;
+    events.append(SystemClock.now(), JobEvent::Provenance { provenance: provenance::of(job, dir, &spec)? })?;
     match job.action {
         Action::Train => train::run::train(job, dir, &spec, events, progress, stop),
         Action::Evaluate => evaluate::run(job, dir, &spec, events, stop),

@@ -13,12 +13,12 @@ const MODEL: &str = r#"{"embed_dim": 32,
  "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}}"#;
 
 /// A folder with a spec on part of the bundled drawings.
-struct Workspace {
+pub(crate) struct Workspace {
     dir: tempfile::TempDir,
 }
 
 impl Workspace {
-    fn new(trials: u32, epochs: u32) -> Self {
+    pub(crate) fn new(trials: u32, epochs: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/demo");
         for (split, take) in [("train", 48), ("val", 16)] {
@@ -51,7 +51,7 @@ impl Workspace {
         Self { dir }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -61,12 +61,12 @@ impl Workspace {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
     #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(

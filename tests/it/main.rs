@@ -1,7 +1,10 @@
 //! The one integration binary: each extra one would link libtorch again.
 #![allow(missing_docs, clippy::unwrap_used)]
 #[cfg(feature = "torch")]
+mod again;
+#[cfg(feature = "torch")]
 mod bad_data;
+mod bench;
 mod cli;
 #[cfg(feature = "torch")]
 mod data;
@@ -14,6 +17,7 @@ mod export;
 mod fake;
 #[cfg(feature = "torch")]
 mod families;
+mod faults;
 #[cfg(feature = "torch")]
 mod full_size;
 #[cfg(feature = "torch")]
@@ -34,6 +38,7 @@ mod slurm;
 mod space;
 mod spec;
 mod steer;
+mod store;
 mod study;
 #[cfg(feature = "torch")]
 mod tensors;

@@ -11,6 +11,7 @@ use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::{Action, Job};
 use crate::study::core::Command;
 use crate::study::launch::{Order, Ticket, study_word, trial_word};
+use crate::study::recover::{self, Folder};
 
 /// Launches in a row that may fail for a reason that passes (a batch system that does not answer), with a pause between
 /// two of up to a minute: about a quarter of an hour.
@@ -37,7 +38,7 @@ impl Controller<'_> {
                 Command::Launch { trial, attempt, slot } => launches.push(Launch { trial, attempt, slot }),
                 Command::Promote { trial } => self.promote(trial)?,
                 Command::EndStudy { reason } => {
-                    self.tidy_up()?;
+                    self.tidy_up(None)?;
                     self.append(StudyEvent::StudyEnded { reason })?;
                 }
                 Command::Leave { reason } => return self.leave(reason).map(Some),
@@ -65,7 +66,7 @@ impl Controller<'_> {
         let Some(t) = self.state.trials.get(&trial) else { return Ok(()) };
         let (value, best_epoch, epochs) = (t.value, t.best_epoch, t.epochs);
         self.append(StudyEvent::TrialEnded { trial, state: end, value, best_epoch, epochs, failure })?;
-        self.tidy_up()
+        self.tidy_up(Some(trial))
     }
 
     /// A trial that did not fit is tried again with half the batch; what changed is in the journal.
@@ -139,7 +140,35 @@ impl Controller<'_> {
         Ok(())
     }
 
-    /// Writes the folder of a job; false when its trial can never run.
+    /// Looks at what the folder of a trial holds already. An attempt that the journal lost is taken up as it stands, which
+    /// is the answer `true`; what cannot be trusted steps aside.
+    fn takes_up(&mut self, launch: &Launch, yaml: &str) -> io::Result<bool> {
+        let &Launch { trial, attempt, ref slot } = launch;
+        let job = self.config.dir.trial(trial);
+        let damage = self.state.trials.get(&trial).and_then(|t| t.damage.clone());
+        let (name, why) = match (damage, recover::folder(&job, attempt, yaml)) {
+            (Some(damage), _) => ("damaged", damage),
+            (None, Folder::Foreign) => {
+                ("unknown", "its folder holds results that the journal does not know".to_owned())
+            }
+            (None, Folder::Ready) => return Ok(false),
+            (None, Folder::Started(process)) => {
+                self.observer.note(&format!("trial {trial}: attempt {attempt} was started before and is taken up"));
+                let (batch, slot) = (None, slot.clone());
+                self.workers.add(trial, attempt, Ticket { process, batch: None }, job);
+                self.append(StudyEvent::JobLaunched { trial, attempt, process, slot, batch })?;
+                return Ok(true);
+            }
+        };
+        let aside = recover::set_aside(&job, name)?;
+        self.observer.note(&format!("trial {trial} starts again: {why}; what there was is in {}", aside.display()));
+        if let Some(trial) = self.state.trials.get_mut(&trial) {
+            trial.forget_worker();
+        }
+        Ok(false)
+    }
+
+    /// Writes the folder of a job; false when there is nothing to start: its trial can never run, or was started before.
     fn prepare(&mut self, launch: &Launch) -> io::Result<bool> {
         let job_dir = self.config.dir.trial(launch.trial);
         std::fs::create_dir_all(job_dir.path()).map_err(files::with_path(job_dir.path()))?;
@@ -156,6 +185,9 @@ impl Controller<'_> {
                 return Ok(false);
             }
         };
+        if self.takes_up(launch, &yaml)? {
+            return Ok(false);
+        }
         if starts_anew && job_dir.checkpoints().exists() {
             // They belong to other settings.
             std::fs::remove_dir_all(job_dir.checkpoints()).map_err(files::with_path(&job_dir.checkpoints()))?;

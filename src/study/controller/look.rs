@@ -7,8 +7,10 @@ use super::Controller;
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
 use crate::journal::event::{Outcome, StudyEvent};
+use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::spool;
 use crate::study::commands;
+use crate::study::supervise::Gone;
 
 impl Controller<'_> {
     /// Reads commands, journals of workers, and who has ended.
@@ -31,15 +33,7 @@ impl Controller<'_> {
         }
         for gone in self.workers.poll(self.config.launcher.as_mut()) {
             self.read_trial(gone.trial)?;
-            let trial = self.state.trials.get(&gone.trial);
-            let started = trial.filter(|t| t.has_started(gone.attempt));
-            let said = started.and_then(|t| t.reported.clone());
-            let seconds = started.map_or(0.0, |t| t.running_seconds(Timestamp::now()));
-            let outcome = said.unwrap_or(gone.outcome);
-            let by_others = matches!(outcome, Outcome::Stopped { .. }) && !gone.asked;
-            let stopped_at = trial.filter(|_| by_others).map(|t| t.last_step());
-            let (trial, attempt, seconds) = (gone.trial, gone.attempt, Some(seconds));
-            self.append(StudyEvent::JobEnded { trial, attempt, outcome, seconds, stopped_at })?;
+            self.job_ended(gone)?;
         }
         self.look_at_gpus()?;
         while let Some(note) = self.config.launcher.note() {
@@ -65,6 +59,23 @@ impl Controller<'_> {
             self.append(StudyEvent::GpusSampled { gpus: news.samples })?;
         }
         Ok(())
+    }
+
+    /// Writes down how a job ended: its worker's word where there is one, or else what its launcher tells.
+    pub(super) fn job_ended(&mut self, gone: Gone) -> io::Result<()> {
+        let trial = self.state.trials.get(&gone.trial);
+        let started = trial.filter(|t| t.has_started(gone.attempt));
+        let said = started.and_then(|t| t.reported.clone());
+        let seconds = started.map_or(0.0, |t| t.running_seconds(Timestamp::now()));
+        let outcome = match trial.and_then(|t| t.damage.clone()) {
+            // What the worker wrote cannot be trusted, whatever it was.
+            Some(why) => Outcome::Failed { failure: Failure::new(FailureKind::Io, why) },
+            None => said.unwrap_or(gone.outcome),
+        };
+        let by_others = matches!(outcome, Outcome::Stopped { .. }) && !gone.asked;
+        let stopped_at = trial.filter(|_| by_others).map(|t| t.last_step());
+        let (trial, attempt, seconds) = (gone.trial, gone.attempt, Some(seconds));
+        self.append(StudyEvent::JobEnded { trial, attempt, outcome, seconds, stopped_at })
     }
 
     pub(super) fn read_trial(&mut self, trial: TrialId) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //! and writes it down. An event is durable before anything that follows from it happens, but for the start of a worker,
 //! which [`super::launch`] makes findable.
 
+mod disk;
 mod execute;
 mod look;
 mod signals;
@@ -14,8 +15,8 @@ use std::time::Instant;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::files::OwnerLock;
 use crate::base::ids::TrialId;
-use crate::base::time::Timestamp;
-use crate::journal::event::{Outcome, StudyEvent};
+use crate::base::time::{Clock, SteadyClock};
+use crate::journal::event::StudyEvent;
 use crate::journal::failure::Failure;
 use crate::journal::writer::Writer;
 use crate::state::StudyState;
@@ -58,6 +59,10 @@ pub fn run(config: StudyConfig, signals: &Signals, observer: &mut dyn Observer) 
 
 fn problem(e: &io::Error) -> Problems {
     let failure = Failure::io(e);
+    if e.kind() == io::ErrorKind::InvalidData {
+        let help = "put back a copy of the file, or keep what is before the damage: `cliptune store rebuild STUDY_DIR --cut-damaged`";
+        return Problems::one(failure.kind.exit(), Problem::new(failure.message).help(help));
+    }
     Problems::one(failure.kind.exit(), Problem::new(failure.message).help(failure.kind.help()))
 }
 
@@ -67,11 +72,16 @@ pub(super) struct Controller<'a> {
     pub(super) signals: Signals,
     pub(super) observer: &'a mut dyn Observer,
     pub(super) workers: Workers,
+    /// The time of every event and decision, which no change of the machine's clock disturbs.
+    pub(super) clock: SteadyClock,
     journal: Writer<StudyEvent>,
     tails: JobTails,
     index: Index,
     next_tails: Instant,
     next_snapshot: Instant,
+    next_disk: Instant,
+    /// The last trouble with a derived file, told once.
+    trouble: Option<String>,
     killed: bool,
     /// Since a launch failed for a reason that may pass: not before this, and how often in a row.
     hold: Option<(Instant, u32)>,
@@ -84,7 +94,7 @@ impl Controller<'_> {
     fn run(&mut self) -> io::Result<Left> {
         loop {
             self.look()?;
-            let now = Timestamp::now();
+            let now = self.clock.now();
             for _ in 0..1000 {
                 let leaving = self.signals.count() > 0;
                 let commands = if self.config.only_promote.is_some() {
@@ -101,7 +111,8 @@ impl Controller<'_> {
                 }
             }
             self.observer.tick(&self.state, now);
-            self.save(false)?;
+            self.save(false);
+            self.watch_disk()?;
             std::thread::sleep(self.config.tick);
         }
     }
@@ -147,8 +158,8 @@ impl Controller<'_> {
             self.append(StudyEvent::StudyEnded { reason })?;
         }
         self.append(StudyEvent::ControllerStopped { reason: reason.clone() })?;
-        self.save(true)?;
-        self.observer.tick(&self.state, Timestamp::now());
+        self.save(true);
+        self.observer.tick(&self.state, self.clock.now());
         Ok(Left { state: self.state.clone(), reason, signal: self.signals.last(), failure })
     }
 
@@ -163,13 +174,7 @@ impl Controller<'_> {
                 self.workers.kill_all(self.config.launcher.as_mut(), why);
             }
             for gone in self.workers.poll(self.config.launcher.as_mut()) {
-                let _ = self.append(StudyEvent::JobEnded {
-                    trial: gone.trial,
-                    attempt: gone.attempt,
-                    outcome: Outcome::Stopped { why: why.to_owned() },
-                    seconds: None,
-                    stopped_at: None,
-                });
+                let _ = self.read_trial(gone.trial).and_then(|()| self.job_ended(gone));
             }
             std::thread::sleep(self.config.tick);
         }
@@ -178,12 +183,13 @@ impl Controller<'_> {
 
     /// Writes an event down, folds it in and tells everyone.
     pub(super) fn append(&mut self, event: StudyEvent) -> io::Result<()> {
-        let line = self.journal.append(Timestamp::now(), event)?;
+        let line = self.journal.append(self.clock.now(), event)?;
         // What is folded is what a reader would read, to the last bit of every number.
         let line = serde_json::from_slice(&serde_json::to_vec(&line)?)?;
         self.state.apply(&line);
         let trial = trial_of(&line.event);
         if let Err(e) = self.index.put(&self.state, trial) {
+            self.index.give_up();
             self.observer.note(&format!("the index was not updated ({e}); it is rebuilt at the next start"));
         }
         self.observer.study(&self.state, &line.event);

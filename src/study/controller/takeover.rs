@@ -8,6 +8,7 @@ use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::files::{self, OwnerLock};
 use crate::base::process::{ProcessRef, host};
+use crate::base::time::SteadyClock;
 use crate::journal::event::StudyEvent;
 use crate::journal::tail::Tail;
 use crate::journal::writer::Writer;
@@ -52,6 +53,7 @@ impl<'a> Controller<'a> {
         tails.poll(&dir, &mut state, &mut |_, _, _| {}).map_err(|e| problem(&e))?;
         let was_ended = state.ended.clone();
         let index = Index::open(&dir, &state);
+        let clock = SteadyClock::not_before(state.last_event);
         let now = Instant::now();
         let workers = Workers::new(config.grace, config.patience);
         let mut controller = Self {
@@ -65,6 +67,9 @@ impl<'a> Controller<'a> {
             index,
             next_tails: now,
             next_snapshot: now,
+            next_disk: now,
+            trouble: None,
+            clock,
             killed: false,
             hold: None,
             was_ended,
@@ -101,7 +106,7 @@ impl<'a> Controller<'a> {
         self.append(StudyEvent::ControllerStarted {
             process: me,
             host: host(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::base::version::CODE.to_owned(),
         })?;
         if self.config.only_promote.is_none() {
             for trial in recover::stopped_the_study(&self.state) {

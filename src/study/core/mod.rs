@@ -37,7 +37,7 @@ pub fn step(state: &StudyState, plan: &Plan, now: Timestamp, leaving: bool) -> V
         return commands;
     }
     let exhausted = over.then(|| "the time budget is used up".to_owned()).or_else(|| out_of_patience(state, plan));
-    if !over && !state.paused {
+    if !over && !state.paused && state.held.is_none() {
         commands.extend(start(state, plan, exhausted.is_some()));
     }
     if commands.is_empty() && active == 0 {

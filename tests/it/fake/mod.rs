@@ -38,7 +38,7 @@ const CONTROLLER: &str = "CLIPTUNE_TEST_CONTROLLER";
 /// `KIND@TRIAL` (fails with this kind), `once@TRIAL` (exits with 101 at its first attempt), `hang@TRIAL` (stops beating at its
 /// first attempt), `held@TRIAL` (waits in the second epoch of its first attempt until it is asked to stop), `slow`, `instant`, `ok`; `pace=MS` is the time of an epoch and with
 /// `beats` the heart beats once an epoch.
-/// The parts `trials=N`, `slots=N` and `retries=N` are the controller's.
+/// The parts `trials=N`, `slots=N`, `retries=N` and `budget=SECONDS` are the controller's.
 #[test]
 fn worker() {
     let Ok(plan) = std::env::var(WORKER) else { return };
@@ -127,8 +127,9 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
         weights.push_str(&format!(";{epoch}"));
         let folder = dir.checkpoint(epoch);
         save(&folder, &weights, epoch);
+        let bytes = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
         let path = folder.path().strip_prefix(dir.path()).unwrap().to_owned();
-        say(JobEvent::CheckpointSaved { epoch, step, path, bytes: 7, best: true });
+        say(JobEvent::CheckpointSaved { epoch, step, path, bytes, best: true });
         let name = folder.path().file_name().unwrap();
         files::atomic_symlink(Path::new(name), dir.best().path()).unwrap();
         files::atomic_symlink(Path::new(name), dir.last().path()).unwrap();
@@ -282,9 +283,10 @@ pub(crate) fn config(dir: &Path, plan: &str, max_trials: u32) -> StudyConfig {
         plan: Plan {
             slots: slots(number("slots").unwrap_or(2) as usize),
             retries: number("retries").unwrap_or(1),
+            time_budget: number("budget").map(f64::from),
             ..Plan::default()
         },
-        retention: Rule::BestLast,
+        retention: Rule::default(),
         specs: Box::new(FakeSpecs("one")),
         points: Box::new(FakePoints),
         launcher: Box::new(Local::new(WorkerCommand {
