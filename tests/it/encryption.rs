@@ -20,7 +20,8 @@ fn cliptune(folder: &Path, args: &[&str], key: Option<&str>) -> Output {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().flatten().map(|e| e.path());
-    entries.flat_map(|p| if p.is_dir() && !p.is_symlink() { files(&p) } else { vec![p] }).collect()
+    let own = entries.filter(|p| !p.is_symlink());
+    own.flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect()
 }
 
 #[test]
