@@ -110,7 +110,7 @@ impl Hub {
         if let Some(folder) = self.cached(repository, wanted) {
             return Ok(folder);
         }
-        let refused = |why: &str| self.absent(repository, wanted, why);
+        let refused = |why: &str| self.absent(repository, wanted, optional, why);
         if self.offline {
             return Err(refused("HF_HUB_OFFLINE is set"));
         }
@@ -123,8 +123,8 @@ impl Hub {
         // What the first file's answer says is the commit of all of them.
         let mut pinned = repository.clone();
         let mut folder = None;
-        let optional: Vec<&[&str]> = optional.iter().map(std::slice::from_ref).collect();
-        for (group, needed) in wanted.iter().map(|g| (*g, true)).chain(optional.into_iter().map(|g| (g, false))) {
+        let groups = wanted.iter().map(|g| (*g, true)).chain(optional.iter().map(|n| (std::slice::from_ref(n), false)));
+        for (group, needed) in groups {
             let mut found = None;
             for name in group {
                 match self.fetch(repository, &pinned, name) {
@@ -169,22 +169,23 @@ impl Hub {
         wanted.iter().all(|group| group.iter().any(|name| folder.join(name).is_file())).then_some(folder)
     }
 
-    fn absent(&self, repository: &Repository, wanted: &[&[&str]], why: &str) -> Failure {
+    fn absent(&self, repository: &Repository, wanted: &[&[&str]], optional: &[&str], why: &str) -> Failure {
         let names: Vec<String> = wanted.iter().map(|group| group.join(" or ")).collect();
-        let first: Vec<&str> = wanted.iter().filter_map(|group| group.first().copied()).collect();
+        // Names that a repository lacks do no harm in `--include`.
+        let all: Vec<&str> = wanted.iter().flat_map(|group| group.iter()).chain(optional).copied().collect();
         let Repository { id, revision } = repository;
         Failure::new(
             FailureKind::Unavailable,
             format!(
                 "{repository} is not in the cache {} and cannot be had from {}: {why}\n  \
                  needed: {}\n  \
-                 where there is a network: hf download {id} {} --revision {revision} --local-dir {}\n  \
+                 where there is a network: hf download {id} --revision {revision} --local-dir {} --include {}\n  \
                  then copy that folder here and name it instead of {PREFIX}{id}",
                 self.cache.display(),
                 self.endpoint,
                 names.join(", "),
-                first.join(" "),
                 id.replace('/', "--"),
+                all.join(" "),
             ),
         )
     }

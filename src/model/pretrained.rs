@@ -43,6 +43,8 @@ const PUBLIC: &[Public] = &[
 const TEACHERS: &[(&str, &str)] =
     &[("siglip", "google/siglip2-giant-opt-patch16-384"), ("clip", "apple/DFN5B-CLIP-ViT-H-14-378")];
 
+/// The files of a public SigLIP 2 repository.
+const EXACT: &[&[&str]] = &[&[config::FILE_HUGGING_FACE], &["model.safetensors"]];
 const CONFIGS: &[&str] = &[config::FILE, config::FILE_HUGGING_FACE];
 const WEIGHTS: &[&str] = &[
     "model.safetensors",
@@ -83,7 +85,7 @@ pub fn of(spec: &Spec, config: &ClipConfig) -> Result<Option<Sources>, Failure> 
     let hub = Hub::from_environment();
     let path = match public.file {
         Some(file) => hub.file(&repository(public.repository), file)?,
-        None => fetch(&hub, &repository(public.repository), &[])?,
+        None => hub.snapshot(&repository(public.repository), EXACT, COMPANIONS)?,
     };
     Sources::open(&path, teacher(&path, model.adaptor_name.as_deref(), config)?.as_deref(), config).map(Some)
 }

@@ -271,7 +271,7 @@ fn absent_files_are_named_with_the_command_that_fetches_them() {
         "x/y@v2",
         "HF_HUB_OFFLINE",
         "a.safetensors or a.bin",
-        "hf download x/y config.json a.safetensors --revision v2",
+        "hf download x/y --revision v2 --local-dir x--y --include config.json a.safetensors a.bin",
     ] {
         assert!(offline.message.contains(part), "{part} in {}", offline.message);
     }
