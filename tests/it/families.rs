@@ -186,26 +186,26 @@ fn bfloat16_stays_close_in_every_family() {
 }
 
 #[test]
-fn training_lowers_the_loss_of_every_family() {
+fn training_tells_the_pairs_of_every_family_apart() {
     for name in FAMILIES {
-        let (mut config, data) = (config(name), golden(name));
-        (config.init_logit_scale, config.init_logit_bias) = (Some(2.0), Some(-1.0));
-        let model = Clip::new(&config, Device::Cpu, 7).unwrap();
+        let (model, data) = (loaded(name, &config(name)), golden(name));
         let settings =
             Settings { rule: Rule::AdamW, betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.0, clip_norm: None };
-        let mut optimizer = Optimizer::new(groups(&model, Some(0.9)), settings).unwrap();
-        let side = config.vision_cfg.image_size;
-        let ramp = Tensor::linspace(-2.0, 2.0, 4 * 3 * side * side, (Kind::Float, Device::Cpu));
-        let images = ((ramp * 997.0).sin() * 1.5).view([4, 3, side, side]);
+        let mut optimizer = Optimizer::new(groups(&model, None), settings).unwrap();
+        let images = match data.get("images") {
+            Some(images) => images.shallow_clone(),
+            None => Tensor::cat(&[&data["square.images"], &(-&data["square.images"])], 0),
+        };
         let sides = (Side::Input(images), Side::Input(data["tokens"].shallow_clone()));
-        let mut losses = Vec::new();
-        for _ in 0..60 {
+        let mut last = f64::NAN;
+        for _ in 0..200 {
             optimizer.zero_grad().unwrap();
             let pass = Pass { factor: 1.0, micro_batch: None };
             let loss = accumulate(&model, &Loss::Siglip.into(), (&sides.0, &sides.1), None, pass).unwrap();
             optimizer.step(|_| 3e-3, 1.0).unwrap();
-            losses.push(loss.double_value(&[]));
+            last = loss.double_value(&[]);
         }
-        assert!(losses[59] < 0.7 * losses[0], "{name}: {losses:?}");
+        // What knows nothing of four pairs but that a quarter of them match has 4 times the entropy of that, 2.25.
+        assert!(last < 2.0, "{name}: {last}");
     }
 }

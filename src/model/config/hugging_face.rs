@@ -96,6 +96,8 @@ fn clip(tree: &Value) -> Result<ClipConfig, Vec<String>> {
     let mut top = Section { name: "config", values: Some(tree), problems: Vec::new() };
     let embed_dim = top.int("projection_dim", 512);
     let scale = top.float("logit_scale_init_value", 2.6592);
+    // Not transformers' own: it says that the model was trained with a bias, which its class would leave aside.
+    let bias = top.get("init_logit_bias").map(|_| top.float("init_logit_bias", 0.0));
     v.only("num_channels", &json!(3));
     let width = v.int("hidden_size", 768);
     let vision_cfg = VisionConfig {
@@ -143,7 +145,7 @@ fn clip(tree: &Value) -> Result<ClipConfig, Vec<String>> {
         vision_cfg,
         text_cfg,
         init_logit_scale: Some(scale),
-        init_logit_bias: None,
+        init_logit_bias: bias,
         preprocess_cfg: PreprocessConfig::OPENAI,
     })
 }
@@ -245,6 +247,9 @@ pub(super) fn write(config: &ClipConfig) -> Option<Value> {
         (vision["projection_dim"], text["projection_dim"]) = (json!(config.embed_dim), json!(config.embed_dim));
         file["projection_dim"] = json!(config.embed_dim);
         file["logit_scale_init_value"] = json!(config.init_logit_scale.unwrap_or(2.6592));
+        if let Some(bias) = config.init_logit_bias {
+            file["init_logit_bias"] = json!(bias);
+        }
     } else {
         text["projection_size"] = json!(config.embed_dim);
     }

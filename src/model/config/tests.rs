@@ -55,7 +55,11 @@ fn bundled_types_count_as_the_public_models() {
 fn file_written_and_read_is_the_same_architecture() {
     for name in names().chain(["openai"]) {
         let config = if name == "openai" {
-            ClipConfig::parse(r#"{"model_type": "clip", "text_config": {"eos_token_id": 2}}"#, name).unwrap()
+            ClipConfig::parse(
+                r#"{"model_type": "clip", "init_logit_bias": -10, "text_config": {"eos_token_id": 2}}"#,
+                name,
+            )
+            .unwrap()
         } else {
             bundled(name)
         };
