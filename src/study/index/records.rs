@@ -64,7 +64,7 @@ pub(super) fn entries(trial: &TrialState, direction: Direction) -> Vec<Entry> {
     let record = json!({
         "id": trial.id, "state": trial.state.name(), "value": trial.value, "best_epoch": trial.best_epoch,
         "epochs": trial.epochs, "budget": trial.budget, "params": trial.params, "origin": trial.origin,
-        "attempt": trial.attempt, "failure": trial.failure, "checkpoint": trial.checkpoint, "rank": rank,
+        "attempt": trial.attempt, "parent": trial.repeats, "failure": trial.failure, "checkpoint": trial.checkpoint, "rank": rank,
     });
     let mut list = vec![
         (trial_key(trial.id), Some(record.to_string().into_bytes())),
