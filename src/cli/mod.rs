@@ -10,6 +10,7 @@ pub mod job;
 mod launcher;
 pub mod logs;
 pub mod man;
+pub mod model;
 pub mod output;
 mod parent;
 pub mod promote;
@@ -130,6 +131,9 @@ enum Cmd {
     /// Check or inspect the data sets of a spec.
     #[command(name = "data")]
     Data(data::Args),
+    /// The model types there are, and one of them in full.
+    #[command(name = "model")]
+    Model(model::Args),
     /// Check whether a weights file fits a model type.
     #[command(name = "weights")]
     Weights(weights::Args),
@@ -193,6 +197,7 @@ fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
         Cmd::Spec(args) => spec::run(&args),
         Cmd::Schema(args) => schema::run(&args),
         Cmd::Data(args) => data::run(&args),
+        Cmd::Model(args) => model::run(&args),
         Cmd::Weights(args) => weights::run(&args),
         Cmd::Bench(args) => bench::run(&args),
         Cmd::Doctor(args) => doctor::run(&args),

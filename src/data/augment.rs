@@ -8,8 +8,8 @@ use rand::seq::SliceRandom;
 use super::color;
 use crate::base::seed::{self, Stream};
 use crate::journal::failure::{Failure, FailureKind};
-use crate::pixels::resize::resize_region;
-use crate::pixels::{Filter, Rgb};
+use crate::pixels::resize::{crop, resize_region};
+use crate::pixels::{ImageTransform, ResizeMode, Rgb};
 
 /// Strengths of the colour jitter; 0 leaves a property alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,11 +74,17 @@ impl Augmentation {
         Ok(some.then_some(Self { scale, color_jitter, grayscale }))
     }
 
-    /// The augmented `size` x `size` image of sample `index`.
-    pub fn apply(&self, image: &Rgb, size: u32, filter: Filter, seed: u64, epoch: u32, index: usize) -> Rgb {
+    /// The augmented image of sample `index`, prepared as `transform` says but for its crop.
+    pub fn apply(&self, image: &Rgb, transform: &ImageTransform, seed: u64, epoch: u32, index: usize) -> Vec<u8> {
         let mut rng = seed::stream(seed, &format!("augment/epoch/{epoch}/sample/{index}"));
         let region = random_crop(image.width, image.height, self.scale, &mut rng);
-        let mut out = resize_region(image, region, size, size, filter);
+        let patches = matches!(transform.mode, ResizeMode::Patches { .. });
+        let mut out = if patches {
+            let [left, top, width, height] = region;
+            crop(image, left, top, width, height)
+        } else {
+            resize_region(image, region, transform.size, transform.size, transform.filter)
+        };
         if let Some(jitter) = &self.color_jitter
             && rng.random::<f64>() < jitter.probability
         {
@@ -87,7 +93,7 @@ impl Augmentation {
         if rng.random::<f64>() < self.grayscale {
             color::grayscale(&mut out);
         }
-        out
+        if patches { transform.prepare(&out) } else { out.to_chw() }
     }
 }
 
@@ -170,10 +176,14 @@ mod tests {
     fn apply_same_name_same_image_other_epoch_other_image() {
         let augmentation =
             Augmentation::from_settings(&[0.4, 1.0], &[0.8, 0.32, 0.32, 0.32, 0.08], 0.2).unwrap().unwrap();
-        let run = |epoch, index| augmentation.apply(&image(), 16, Filter::Bicubic, 3, epoch, index);
+        let square = ImageTransform::clip(16);
+        let patches = square.with_mode(ResizeMode::Patches { side: 4, most: 12 });
+        let run = |epoch, index| augmentation.apply(&image(), &square, 3, epoch, index);
         assert_eq!(run(1, 5), run(1, 5));
         assert_ne!(run(1, 5), run(2, 5));
         assert_ne!(run(1, 5), run(1, 6));
+        assert_eq!(run(1, 5).len(), square.bytes());
+        assert_eq!(augmentation.apply(&image(), &patches, 3, 1, 5).len(), patches.bytes());
     }
 
     #[test]

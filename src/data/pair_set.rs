@@ -166,7 +166,7 @@ impl PairSet {
             .collect()
     }
 
-    /// Normalised images `[B, 3, S, S]` (f32) under the evaluation transform.
+    /// Normalised images (f32) under the evaluation transform: `[B, 3, S, S]`, or packed patches `[B, 1 + N, P]`.
     pub fn images(&self, indices: &[usize]) -> Tensor {
         let mut out = vec![0.0; indices.len() * self.row()];
         for (row, &i) in out.chunks_exact_mut(self.row()).zip(indices) {
@@ -175,21 +175,20 @@ impl PairSet {
         self.tensor(&out, indices.len())
     }
 
-    /// Normalised, augmented images `[B, 3, S, S]` (f32); those of [`Self::images`] when nothing is augmented.
+    /// Normalised, augmented images, shaped like those of [`Self::images`], which they are when nothing is augmented.
     ///
     /// # Errors
     /// When an image file that was there is gone or has changed into something else.
     pub fn augmented(&self, indices: &[usize], seed: u64, epoch: u32) -> Result<Tensor, Failure> {
         let Some(augment) = &self.augment else { return Ok(self.images(indices)) };
         let mut out = vec![0.0; indices.len() * self.row()];
-        let (size, filter) = (self.transform.size, self.transform.filter);
         self.pool.install(|| {
             out.par_chunks_exact_mut(self.row()).zip(indices).try_for_each(|(row, &i)| {
                 let path = &self.images[i];
                 let image = decode::decode(path)
                     .map_err(|e| Failure::new(FailureKind::BadData, format!("{}: {e}", path.display())))?;
-                let image = augment.apply(&image, size, filter, seed, epoch, i);
-                self.normalize.apply(&image.to_chw(), row);
+                let image = augment.apply(&image, &self.transform, seed, epoch, i);
+                self.normalize.apply(&image, row);
                 Ok::<(), Failure>(())
             })
         })?;
@@ -206,17 +205,12 @@ impl PairSet {
     }
 
     fn row(&self) -> usize {
-        image_bytes(&self.transform)
+        self.transform.values()
     }
 
     fn tensor(&self, values: &[f32], rows: usize) -> Tensor {
-        let side = i64::from(self.transform.size);
-        Tensor::from_slice(values).reshape([rows as i64, 3, side, side])
+        Tensor::from_slice(values).reshape([vec![rows as i64], self.transform.shape()].concat())
     }
-}
-
-fn image_bytes(transform: &ImageTransform) -> usize {
-    3 * transform.size as usize * transform.size as usize
 }
 
 /// Everything that is wrong within the files of the pairs.
@@ -301,7 +295,7 @@ fn open_pixels(
     let transform = &options.image;
     let about = format!("pixels/1/{}/{:?}/{:?}", transform.size, transform.mode, transform.filter);
     let key = fingerprint(&about, pairs.iter().map(|p| &p.image));
-    let shape = Shape { rows: pairs.len(), row_bytes: image_bytes(transform) };
+    let shape = Shape { rows: pairs.len(), row_bytes: transform.bytes() };
     let path = options.cache.join(format!("pixels-{}.rows", &key[..16]));
     Rows::open_or_build(&path, &key, shape, |sink| fill_pixels(pairs, options, known, sink))
 }
@@ -320,7 +314,7 @@ fn fill_pixels(
         .par_iter()
         .enumerate()
         .filter_map(|(i, pair)| match decode::decode(&pair.image.path) {
-            Ok(image) => sink.put(i, &options.image.resize(&image).to_chw()).err().map(Wrong::Disk),
+            Ok(image) => sink.put(i, &options.image.prepare(&image)).err().map(Wrong::Disk),
             Err(e) => Some(Wrong::Image(DataProblem::new(&pair.image.path, e.0))),
         })
         .collect();

@@ -67,15 +67,14 @@ pub fn images(
     options: Options<'_>,
 ) -> Result<bool, Failure> {
     let normalize = Normalize::new(transform);
-    let side = transform.size as usize;
     let mut block = |chunk: &[PathBuf]| -> Result<Tensor, Failure> {
-        let mut pixels = vec![0.0_f32; chunk.len() * 3 * side * side];
+        let mut pixels = vec![0.0_f32; chunk.len() * transform.values()];
         let problems: Vec<DataProblem> = pixels
-            .par_chunks_exact_mut(3 * side * side)
+            .par_chunks_exact_mut(transform.values())
             .zip(chunk)
             .filter_map(|(row, file)| match decode::decode(file) {
                 Ok(image) => {
-                    normalize.apply(&transform.resize(&image).to_chw(), row);
+                    normalize.apply(&transform.prepare(&image), row);
                     None
                 }
                 Err(why) => Some(DataProblem::new(file, why.to_string())),
@@ -84,7 +83,7 @@ pub fn images(
         if !problems.is_empty() {
             return Err(problem::failure("inference", &problems));
         }
-        let shape = [chunk.len() as i64, 3, side as i64, side as i64];
+        let shape = [vec![chunk.len() as i64], transform.shape()].concat();
         let pixels = Tensor::f_from_slice(&pixels).and_then(|t| t.f_reshape(shape)).map_err(torch)?;
         embedder.images(&pixels)
     };

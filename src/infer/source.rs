@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use tch::Device;
 
 use super::onnx::OnnxEmbedder;
@@ -94,23 +93,8 @@ impl Source {
         Ok(Self {
             embedder,
             transform: preprocess::transform(&config),
-            tokenizer: preprocess::tokenizer(&config, model.canonicalize_text),
+            tokenizer: preprocess::tokenizer(&config, model, &[path])?,
             kind,
         })
     }
-}
-
-/// The tokenizer, described for consumers of a graph.
-pub fn describe_tokenizer(config: &ClipConfig, canonicalize: bool) -> Value {
-    json!({
-        "kind": "clip_bpe",
-        "context_length": config.text_cfg.context_length,
-        "vocab_size": config.text_cfg.vocab_size,
-        "start_id": 49406,
-        "end_id": 49407,
-        "pad_id": 0,
-        "lower_case": true,
-        "canonicalize_text": canonicalize,
-        "attention_mask": "accepted and ignored",
-    })
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -19,19 +20,23 @@ const SEAL: &str = "seal";
 /// When a file cannot be read or `meta.json` not be written.
 pub fn seal(folder: &CheckpointDir, mut meta: Map<String, Value>) -> io::Result<()> {
     let mut hashes = Map::new();
-    let entries = fs::read_dir(folder.path()).map_err(with_path(folder.path()))?;
-    let mut names: Vec<_> = entries.collect::<io::Result<Vec<_>>>()?.into_iter().map(|e| e.file_name()).collect();
-    names.sort();
-    for name in names {
-        let path = folder.path().join(&name);
-        if path != folder.meta() && path.is_file() {
-            hashes.insert(name.to_string_lossy().into_owned(), files::sha256(&path)?.into());
-        }
+    let mut paths = entries(folder.path())?;
+    if folder.adapter().is_dir() {
+        paths.extend(entries(&folder.adapter())?);
+    }
+    paths.sort();
+    for path in paths.iter().filter(|path| **path != folder.meta() && path.is_file()) {
+        let name = path.strip_prefix(folder.path()).unwrap_or(path).to_string_lossy().into_owned();
+        hashes.insert(name, files::sha256(path)?.into());
     }
     meta.insert(FILES.to_owned(), hashes.into());
     let own = digest(&meta)?;
     meta.insert(SEAL.to_owned(), own.into());
     files::atomic_write(&folder.meta(), &serde_json::to_vec_pretty(&meta)?)
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(folder).map_err(with_path(folder))?.map(|entry| Ok(entry?.path())).collect()
 }
 
 /// Checks a checkpoint against its seal and returns its `meta.json`. The optimiser's state may be gone: only the newest

@@ -148,6 +148,10 @@ impl CheckpointDir {
     pub fn optimizer(&self) -> PathBuf {
         self.0.join("optim.safetensors")
     }
+    /// Adapters in PEFT's layout; the weights have them merged.
+    pub fn adapter(&self) -> PathBuf {
+        self.0.join("adapter")
+    }
     /// Epoch, step, best value so far, horizon, seed.
     pub fn meta(&self) -> PathBuf {
         self.0.join("meta.json")

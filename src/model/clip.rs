@@ -1,14 +1,17 @@
 //! A dual encoder on libtorch: two towers into one space.
 //!
-//! Invariant: [`Clip::named`] lists the parameters in the order and under the names of [`parameters::of`].
+//! Invariant: [`Clip::named`] lists the parameters in the order and under the names of [`parameters::of`], then those of
+//! adapters, if there are any.
 
-use std::cell::RefCell;
-use std::path::Path;
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::companions::Companions;
 use super::config::ClipConfig;
+use super::lora::{Adapter, Dropping, Lora, Target};
 use super::parameters::{self, Init, Parameter, Part};
 use super::tensors::Tensors;
 use super::text::Text;
@@ -17,6 +20,8 @@ use super::{Sources, companions, positions, weights};
 use crate::base::seed;
 use crate::journal::failure::{Failure, FailureKind};
 
+/// How far a merged weight of a file may be from the sum of its parts here: other kernels round differently.
+const SAME_WEIGHTS: f64 = 1e-3;
 /// libtorch has one generator for the whole process: two models that start at once would disturb each other's draws.
 static INITIALISING: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
@@ -34,6 +39,11 @@ pub struct Clip {
     logit_bias: Option<Tensor>,
     /// Files beside the weights that it was loaded from.
     companions: RefCell<Companions>,
+    /// Folders of the weights that it was loaded from.
+    folders: RefCell<Vec<PathBuf>>,
+    adapters: Vec<Adapter>,
+    dropping: Dropping,
+    dropout_seed: Cell<Option<u64>>,
 }
 
 impl Clip {
@@ -61,8 +71,23 @@ impl Clip {
         let (vision, text) = (Vision::new(config, &by_name)?, Text::new(config, &by_name)?);
         let (logit_scale, logit_bias) = (by_name.get("logit_scale")?, by_name.find("logit_bias"));
         let config = config.clone();
-        let (kind, companions) = (Kind::Float, RefCell::default());
-        Ok(Self { config, device, kind, parameters, tensors, vision, text, logit_scale, logit_bias, companions })
+        let kind = Kind::Float;
+        Ok(Self {
+            config,
+            device,
+            kind,
+            parameters,
+            tensors,
+            vision,
+            text,
+            logit_scale,
+            logit_bias,
+            companions: RefCell::default(),
+            folders: RefCell::default(),
+            adapters: Vec::new(),
+            dropping: Dropping::default(),
+            dropout_seed: Cell::new(None),
+        })
     }
 
     /// The model of a checkpoint folder (weights beside their config).
@@ -97,22 +122,50 @@ impl Clip {
     }
 
     /// Replaces the parameters by those of open weights. A table of positions for the image size that the weights were
-    /// trained at is interpolated where the config's is another.
+    /// trained at is interpolated where the config's is another. Weights beside which adapters stand are left alone: the
+    /// files hold them merged, which is compared.
     ///
     /// # Errors
-    /// Everything that is missing, unexpected or of another shape, at once; nothing has changed then.
+    /// Everything that is missing, unexpected or of another shape, at once; nothing has changed then. With adapters, also
+    /// when they belong to another start model.
     pub fn load_from(&self, sources: &Sources) -> Result<(), Failure> {
-        weights::load(sources, &self.config, &self.parameters, &self.tensors)?;
+        let adapted = |p: &Parameter| self.adapters.iter().any(|a| a.weight == p.name);
+        let into: Vec<Tensor> = self
+            .parameters
+            .iter()
+            .zip(&self.tensors)
+            .map(|(p, t)| if adapted(p) { t.f_zeros_like().map_err(failed) } else { Ok(t.shallow_clone()) })
+            .collect::<Result<_, _>>()?;
+        weights::load(sources, &self.config, &self.parameters, &into)?;
+        for ((p, merged), found) in self.state()?.iter().zip(&into).filter(|((p, _), _)| adapted(p)) {
+            let off = merged.f_sub(found).and_then(|d| d.f_abs()?.f_max()?.f_double_value(&[])).map_err(failed)?;
+            if off.is_nan() || off > SAME_WEIGHTS {
+                let why = format!(
+                    "{}: {} is off by {off:.1e} from the start model with these adapters: it was another start model",
+                    sources.path().display(),
+                    p.name
+                );
+                return Err(Failure::new(FailureKind::BadCheckpoint, why));
+            }
+        }
         *self.companions.borrow_mut() = companions::read(sources.folder());
+        *self.folders.borrow_mut() = sources.folders();
         Ok(())
     }
 
-    /// Writes the parameters in the layout of the family, 32 bits each, encrypted when the environment holds a key.
+    /// Folders of the weights that it was loaded from, the text tower's first.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        self.folders.borrow().clone()
+    }
+
+    /// Writes the parameters in the layout of the family, 32 bits each, encrypted when the environment holds a key; adapters
+    /// are merged into the weights they stand beside.
     ///
     /// # Errors
     /// When the file cannot be written; nothing is left then.
     pub fn save(&self, path: &Path) -> Result<(), Failure> {
-        weights::save_model(path, &self.config, self.named())
+        let state = self.state()?;
+        weights::save_model(path, &self.config, state.iter().map(|(p, t)| (*p, t)))
     }
 
     /// Writes a folder that the family's Python library loads: weights, config, and the tokenizer and preprocessor that came
@@ -123,6 +176,83 @@ impl Clip {
     pub fn save_folder(&self, folder: &Path) -> Result<(), Failure> {
         self.save(&folder.join(weights::FILE))?;
         companions::write(folder, &self.config, &self.companions.borrow())
+    }
+
+    /// Every parameter of the architecture with the value that counts: adapters merged.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn state(&self) -> Result<Vec<(&Parameter, Tensor)>, Failure> {
+        let value = |(p, t): (_, &Tensor)| {
+            let p: &Parameter = p;
+            let mut beside = self.adapters.iter().filter(|a| a.weight == p.name).peekable();
+            if beside.peek().is_none() {
+                return Ok((p, t.shallow_clone()));
+            }
+            tch::no_grad(|| {
+                let merged = t.f_mul_scalar(1.0)?;
+                beside.try_for_each(|a| a.merge_into(&merged))?;
+                Ok((p, merged))
+            })
+        };
+        self.parameters.iter().zip(&self.tensors).map(value).collect::<Result<_, TchError>>().map_err(failed)
+    }
+
+    /// Freezes a tower and puts adapters into it, which are trained in its place. Each starts from the seed and its own
+    /// name alone, and changes nothing at first.
+    ///
+    /// # Errors
+    /// `SpecInvalid` when a target matches no layer.
+    pub fn adapt(&mut self, part: Part, lora: &Lora, seed: u64) -> Result<(), Failure> {
+        let (tower, transformer) = match part {
+            Part::Vision => ("vision", self.vision.transformer()),
+            _ => ("text", self.text.transformer()),
+        };
+        let places = lora.places(tower, transformer.blocks.len())?;
+        self.freeze(part);
+        places.into_iter().try_for_each(|(block, target)| self.adapt_layer((part, block, target), lora, seed))
+    }
+
+    /// Puts an adapter beside one layer.
+    pub(super) fn adapt_layer(
+        &mut self,
+        (part, block, target): (Part, usize, Target),
+        lora: &Lora,
+        seed: u64,
+    ) -> Result<(), Failure> {
+        let transformer = match part {
+            Part::Vision => self.vision.transformer(),
+            _ => self.text.transformer(),
+        };
+        let alone = INITIALISING.lock();
+        let seed_of = |name: &str| seed::child(seed, &format!("init/{name}"));
+        let at = (self.device, &self.dropping);
+        let adapter = Adapter::attach(transformer, (part, block), target, lora, at, seed_of)?;
+        drop(alone);
+        self.adapters.push(adapter);
+        Ok(())
+    }
+
+    /// Whether it has adapters.
+    pub fn is_adapted(&self) -> bool {
+        !self.adapters.is_empty()
+    }
+
+    pub(super) fn adapters(&self) -> &[Adapter] {
+        &self.adapters
+    }
+
+    /// Lets adapters drop inputs, by a stream of this seed, or not (the usual state). Two passes over the same inputs under
+    /// one seed drop the same.
+    pub fn set_dropout(&self, seed: Option<u64>) {
+        self.dropping.store(seed.is_some(), Ordering::Relaxed);
+        self.dropout_seed.set(seed);
+    }
+
+    fn begin(&self, tower: &str) {
+        if let Some(seed) = self.dropout_seed.get().filter(|_| self.is_adapted()) {
+            tch::manual_seed(seed::child(seed, tower) as i64);
+        }
     }
 
     /// The architecture.
@@ -154,9 +284,10 @@ impl Clip {
         self.named().any(|(p, t)| p.part == part && t.requires_grad())
     }
 
-    /// Every parameter with its tensor.
+    /// Every parameter with its tensor; those of adapters come last.
     pub fn named(&self) -> impl Iterator<Item = (&Parameter, &Tensor)> {
-        self.parameters.iter().zip(&self.tensors)
+        let adapters = self.adapters.iter().flat_map(|a| a.parameters.iter().zip(&a.tensors));
+        self.parameters.iter().zip(&self.tensors).chain(adapters)
     }
 
     /// Logarithm of the scale of the logits, a scalar.
@@ -169,12 +300,13 @@ impl Clip {
         self.logit_bias.as_ref()
     }
 
-    /// Embeds images `[B, 3, H, W]` (normalised, f32) into `[B, D]` (f32, not normalised). Both sides are the config's,
+    /// Embeds images `[B, 3, H, W]` (normalised, f32), or NaFlex patches packed as [`crate::pixels::ImageTransform`] says, into `[B, D]` (f32, not normalised). Both sides are the config's,
     /// unless the tower takes any multiple of the patch (NaFlex, C-RADIO).
     ///
     /// # Errors
     /// When the shape is wrong or libtorch fails.
     pub fn encode_image(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        self.begin("vision");
         self.vision.forward(images, self.kind)
     }
 
@@ -183,6 +315,7 @@ impl Clip {
     /// # Errors
     /// When the model is another one, a shape is wrong or libtorch fails.
     pub fn encode_patches(&self, patches: &Patches) -> Result<Tensor, TchError> {
+        self.begin("vision");
         self.vision.forward_patches(patches, self.kind)
     }
 
@@ -191,6 +324,7 @@ impl Clip {
     /// # Errors
     /// When the shape is wrong or libtorch fails.
     pub fn encode_text(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
+        self.begin("text");
         self.text.forward(tokens, self.kind)
     }
 }

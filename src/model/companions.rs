@@ -68,7 +68,8 @@ fn preprocessor(config: &ClipConfig) -> Option<serde_json::Value> {
             out["max_num_patches"] = config.patches().into();
         }
         (_, Resize::Squash) => out["size"] = json!({ "height": side, "width": side }),
-        (_, Resize::Shortest) => {
+        // Borders are open_clip's alone, whose config says so itself.
+        (_, Resize::Shortest | Resize::Longest) => {
             out["size"] = json!({ "shortest_edge": side });
             out["do_center_crop"] = true.into();
             out["crop_size"] = json!({ "height": side, "width": side });

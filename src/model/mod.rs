@@ -2,12 +2,15 @@
 //!
 //! Invariant: inside the crate a parameter has one name, whatever file it came from; [`parameters`] lists them all.
 
+pub mod catalog_table;
 pub mod clip;
 mod companions;
 pub mod config;
 pub mod layout;
+pub mod lora;
 pub mod memory;
 pub mod parameters;
+pub mod peft;
 mod positions;
 pub mod preprocess;
 pub mod pretrained;
@@ -20,5 +23,6 @@ pub mod weights;
 
 pub use clip::Clip;
 pub use config::ClipConfig;
+pub use lora::Lora;
 pub use source::Sources;
 pub use vision::Patches;

@@ -1,7 +1,7 @@
 //! Open weights under canonical names: one file, or for C-RADIO the image tower's and that of its text tower's teacher.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tch::Tensor;
 
@@ -109,6 +109,11 @@ impl Sources {
             *token = slot;
         }
         config
+    }
+
+    /// The folders of all files, the last one first: there the text tower's vocabulary lies.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        self.list.iter().rev().filter_map(|source| source.file.path.parent()).map(Path::to_owned).collect()
     }
 
     /// The folder of the first file that has companions: tokenizers and the like.

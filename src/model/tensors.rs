@@ -29,7 +29,7 @@ impl<'a> Tensors<'a> {
 
     /// A layer with a bias.
     pub(super) fn affine(&self, name: &str) -> Result<Affine, Failure> {
-        Ok(Affine { weight: self.get(&format!("{name}.weight"))?, bias: Some(self.get(&format!("{name}.bias"))?) })
+        Ok(Affine::new(self.get(&format!("{name}.weight"))?, Some(self.get(&format!("{name}.bias"))?)))
     }
 
     /// A layer norm that some architectures lack.
@@ -41,7 +41,7 @@ impl<'a> Tensors<'a> {
     pub(super) fn attention(&self, name: &str) -> Result<(Affine, Affine), Failure> {
         let weight = self.get(&format!("{name}.attn.in_proj_weight"))?;
         let bias = Some(self.get(&format!("{name}.attn.in_proj_bias"))?);
-        Ok((Affine { weight, bias }, self.affine(&format!("{name}.attn.out_proj"))?))
+        Ok((Affine::new(weight, bias), self.affine(&format!("{name}.attn.out_proj"))?))
     }
 
     pub(super) fn mlp(&self, name: &str) -> Result<Mlp, Failure> {

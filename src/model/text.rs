@@ -18,6 +18,11 @@ pub(super) struct Text {
 }
 
 impl Text {
+    /// Its blocks, for adapters.
+    pub(super) fn transformer(&mut self) -> &mut Transformer {
+        &mut self.transformer
+    }
+
     pub(super) fn new(config: &ClipConfig, get: &Tensors<'_>) -> Result<Self, Failure> {
         let t = &config.text_cfg;
         Ok(Self {
@@ -26,7 +31,7 @@ impl Text {
             transformer: get.transformer("text", t.layers, t.heads, t.causal, (t.activation, t.norm_eps))?,
             ln_final: get.affine("text.ln_final")?,
             head: match t.head {
-                TextHead::Matrix => Affine { weight: get.get("text.text_projection")?.transpose(0, 1), bias: None },
+                TextHead::Matrix => Affine::new(get.get("text.text_projection")?.transpose(0, 1), None),
                 TextHead::Linear => get.affine("text.proj")?,
             },
             pool: t.pool,

@@ -7,6 +7,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::config::Activation;
+use super::lora;
 
 /// Which tokens leave the tower.
 #[derive(Debug)]
@@ -19,16 +20,27 @@ pub(super) enum Pool {
     All,
 }
 
-/// Weight and bias of a layer.
+/// Weight and bias of a layer, and the adapters beside it.
 #[derive(Debug)]
 pub(super) struct Affine {
     pub weight: Tensor,
     pub bias: Option<Tensor>,
+    pub paths: Vec<lora::Path>,
 }
 
 impl Affine {
+    /// A layer without adapters.
+    pub(super) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias, paths: Vec::new() }
+    }
+
     /// The layer on operands of `kind`.
     pub(super) fn linear(&self, x: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+        let y = self.plain(x, kind)?;
+        self.paths.iter().try_fold(y, |y, path| path.add(y, x, kind))
+    }
+
+    fn plain(&self, x: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
         if kind == Kind::Float {
             return x.f_linear(&self.weight, self.bias.as_ref());
         }
@@ -44,7 +56,8 @@ impl Affine {
     /// Rows `start..start + rows` of the layer.
     pub(super) fn part(&self, start: i64, rows: i64) -> Result<Self, TchError> {
         let bias = self.bias.as_ref().map(|b| b.f_narrow(0, start, rows)).transpose()?;
-        Ok(Self { weight: self.weight.f_narrow(0, start, rows)?, bias })
+        let paths = self.paths.iter().filter_map(|path| path.within(start, rows)).collect();
+        Ok(Self { weight: self.weight.f_narrow(0, start, rows)?, bias, paths })
     }
 }
 

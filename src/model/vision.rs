@@ -1,6 +1,6 @@
 //! The image tower: patches, positions, blocks, pooling, head.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::config::{ClipConfig, FinalNorm, Positions, VisionConfig, VisionHead, VisionPool};
 use super::positions;
@@ -15,6 +15,17 @@ pub struct Patches {
     pub values: Tensor,
     /// Rows and columns of the patches of each image; their product is at most `N`.
     pub shapes: Vec<(i64, i64)>,
+}
+
+impl Patches {
+    /// Patches packed into `[B, 1 + N, p * p * 3]`, the first row of each image starting with its rows and columns.
+    fn unpack(packed: &Tensor) -> Result<Self, TchError> {
+        let (b, n, _) = packed.size3()?;
+        let numbers = packed.f_narrow(1, 0, 1)?.f_narrow(2, 0, 2)?.f_to_device(Device::Cpu)?.f_reshape([b * 2])?;
+        let numbers = Vec::<f32>::try_from(&numbers)?;
+        let shapes = numbers.as_chunks::<2>().0.iter().map(|[rows, columns]| (*rows as i64, *columns as i64)).collect();
+        Ok(Self { values: packed.f_narrow(1, 1, n - 1)?, shapes })
+    }
 }
 
 #[derive(Debug)]
@@ -43,7 +54,7 @@ struct AttentionPool {
 enum Head {
     None,
     Matrix(Tensor),
-    Mlp { pre_norm: Option<Affine>, fc1: Affine, blocks: Vec<(Affine, Affine)>, last: (Affine, Affine) },
+    Mlp { pre_norm: Option<Affine>, fc1: Affine, blocks: Vec<(Affine, Affine)>, last: Box<(Affine, Affine)> },
 }
 
 /// Epsilon of the layer norms of C-RADIO's heads.
@@ -73,15 +84,15 @@ impl Vision {
                     pre_norm: get.find_affine("visual.head.pre_norm.0")?,
                     fc1: get.affine("visual.head.fc1")?,
                     blocks: inner.collect::<Result<_, Failure>>()?,
-                    last: pair("visual.head.final".to_owned())?,
+                    last: Box::new(pair("visual.head.final".to_owned())?),
                 }
             }
         };
         Ok(Self {
-            conv1: Affine {
-                weight: get.get("visual.conv1.weight")?.view([width, 3, patch, patch]),
-                bias: get.find("visual.conv1.bias"),
-            },
+            conv1: Affine::new(
+                get.get("visual.conv1.weight")?.view([width, 3, patch, patch]),
+                get.find("visual.conv1.bias"),
+            ),
             prefix: class.or(tokens),
             positions: get.get(super::parameters::VISION_POSITIONS)?,
             ln_pre: get.find_affine("visual.ln_pre")?,
@@ -93,8 +104,16 @@ impl Vision {
         })
     }
 
-    /// `[B, 3, H, W]` to `[B, E]`.
+    /// Its blocks, for adapters.
+    pub(super) fn transformer(&mut self) -> &mut Transformer {
+        &mut self.transformer
+    }
+
+    /// `[B, 3, H, W]`, or packed patches `[B, 1 + N, p * p * 3]`, to `[B, E]`.
     pub(super) fn forward(&self, images: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+        if images.dim() == 3 {
+            return self.forward_patches(&Patches::unpack(images)?, kind);
+        }
         let v = &self.config;
         let (b, channels, height, width) = images.size4()?;
         let (patch, h, w) = (v.patch_size, height / v.patch_size, width / v.patch_size);
@@ -114,10 +133,8 @@ impl Vision {
         // A convolution whose stride is its kernel is a matrix product over patches.
         let patches = images.f_reshape([b, 3, h, patch, w, patch])?.f_permute([0, 2, 4, 1, 3, 5])?;
         let patches = patches.f_reshape([b, h * w, 3 * patch * patch])?;
-        let kernel = Affine {
-            weight: self.conv1.weight.f_view([v.width, 3 * patch * patch])?,
-            bias: self.conv1.bias.as_ref().map(Tensor::shallow_clone),
-        };
+        let weight = self.conv1.weight.f_view([v.width, 3 * patch * patch])?;
+        let kernel = Affine::new(weight, self.conv1.bias.as_ref().map(Tensor::shallow_clone));
         let x = kernel.linear(&patches, kind)?.f_to_kind(Kind::Float)?;
         if fixed {
             return self.blocks(&self.prefixed(x, b)?.f_add(&self.positions)?, None, kind);
@@ -146,7 +163,7 @@ impl Vision {
             return Err(TchError::Shape(what));
         }
         let weight = self.conv1.weight.f_permute([0, 2, 3, 1])?.f_reshape([v.width, whole])?;
-        let kernel = Affine { weight, bias: self.conv1.bias.as_ref().map(Tensor::shallow_clone) };
+        let kernel = Affine::new(weight, self.conv1.bias.as_ref().map(Tensor::shallow_clone));
         let x = kernel.linear(&patches.values, kind)?.f_to_kind(Kind::Float)?;
         let x = x.f_add(&positions::for_images(v.positions, &self.positions, &patches.shapes, n)?)?;
         // Attention is fastest without a mask.
@@ -224,7 +241,7 @@ impl Head {
     fn forward(&self, x: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
         match self {
             Self::None => Ok(x.shallow_clone()),
-            Self::Matrix(proj) => Affine { weight: proj.f_transpose(0, 1)?, bias: None }.linear(x, kind),
+            Self::Matrix(proj) => Affine::new(proj.f_transpose(0, 1)?, None).linear(x, kind),
             Self::Mlp { pre_norm, fc1, blocks, last } => {
                 // In 32 bits, as the reference does it.
                 let branch = |x: &Tensor, (norm, linear): &(Affine, Affine)| {
@@ -239,7 +256,7 @@ impl Head {
                 for block in blocks {
                     x = x.f_add(&branch(&x, block)?)?;
                 }
-                branch(&x, last)
+                branch(&x, last.as_ref())
             }
         }
     }

@@ -41,6 +41,9 @@ impl Rgb {
     }
 }
 
+/// Bytes of a prepared image that hold rows and columns of patches.
+pub(crate) const SHAPE_BYTES: usize = 4;
+
 /// How an image is brought to the square the tower reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,6 +55,13 @@ pub enum ResizeMode {
     ShortestCenterCrop,
     /// The longer side first, then black borders around the shorter one.
     LongestPad,
+    /// No square: patches, whose rows and columns follow the image's shape ([`naflex`]).
+    Patches {
+        /// Pixels of a patch on a side.
+        side: u32,
+        /// Most patches.
+        most: u32,
+    },
 }
 
 /// The resampling filter, with Pillow's support and antialiasing.
@@ -66,9 +76,13 @@ pub enum Filter {
 }
 
 /// The evaluation transform of a model.
+///
+/// A prepared image is [`Self::bytes`] bytes: a square by channel, row and column; or, for patches, their rows and columns
+/// as two 16-bit numbers, and the patches, each by row, column and channel, zeros behind the last one. Normalised, it is
+/// [`Self::shape`] floats.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageTransform {
-    /// Side of the square, in pixels.
+    /// Side of the square, in pixels; for patches, of a square image.
     pub size: u32,
     /// Mean by channel, of pixels in 0 … 1.
     pub mean: [f32; 3],
@@ -93,10 +107,42 @@ impl ImageTransform {
         self
     }
 
+    /// Bytes of a prepared image.
+    pub fn bytes(&self) -> usize {
+        match self.mode {
+            ResizeMode::Patches { side, most } => SHAPE_BYTES + 3 * (side * side * most) as usize,
+            _ => 3 * self.size as usize * self.size as usize,
+        }
+    }
+
+    /// Shape of a normalised image: `[3, size, size]`, or `[1 + most, side * side * 3]` with rows and columns at the start of
+    /// the first row.
+    pub fn shape(&self) -> Vec<i64> {
+        match self.mode {
+            ResizeMode::Patches { side, most } => vec![1 + i64::from(most), i64::from(3 * side * side)],
+            _ => vec![3, i64::from(self.size), i64::from(self.size)],
+        }
+    }
+
+    /// Floats of a normalised image.
+    pub fn values(&self) -> usize {
+        self.shape().iter().product::<i64>() as usize
+    }
+
+    /// Prepares an image.
+    pub fn prepare(&self, image: &Rgb) -> Vec<u8> {
+        let ResizeMode::Patches { side, most } = self.mode else { return self.resize(image).to_chw() };
+        let found = naflex::patches(image, side, most, self.filter);
+        let mut out: Vec<u8> = [found.rows, found.columns].iter().flat_map(|n| (*n as u16).to_le_bytes()).collect();
+        out.extend(found.pixels);
+        out.resize(self.bytes(), 0);
+        out
+    }
+
     /// Brings `image` to `size` x `size`.
     pub fn resize(&self, image: &Rgb) -> Rgb {
         match self.mode {
-            ResizeMode::Squash => resize::resize(image, self.size, self.size, self.filter),
+            ResizeMode::Squash | ResizeMode::Patches { .. } => resize::resize(image, self.size, self.size, self.filter),
             ResizeMode::ShortestCenterCrop => {
                 let (width, height) = resize::shortest_side(image.width, image.height, self.size);
                 let resized = resize::resize(image, width, height, self.filter);

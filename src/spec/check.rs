@@ -69,7 +69,12 @@ fn adaptor_missing(spec: &Spec) -> Option<Finding> {
 }
 
 fn nothing_trains(spec: &Spec) -> Option<Finding> {
-    let frozen = spec.model.freeze_vision_encoder && spec.model.freeze_text_encoder && !spec.peft.enabled;
+    let peft = &spec.peft;
+    if peft.enabled && [&peft.vision, &peft.text].iter().all(|tower| tower.mode == "frozen") {
+        let what = "peft.enabled is true and both towers are frozen: nothing would be adapted";
+        return Some(finding("peft.vision.mode", what, "set peft.vision.mode or peft.text.mode to lora (or full)"));
+    }
+    let frozen = spec.model.freeze_vision_encoder && spec.model.freeze_text_encoder && !peft.enabled;
     frozen.then(|| {
         finding("model.freeze_text_encoder", "both towers are frozen: nothing would be trained", "free one of them")
     })

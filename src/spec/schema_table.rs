@@ -36,6 +36,8 @@ pub const FIELDS: &[Field] = &[
         .help("Log of the similarity multiplier at the start; null keeps that of the model."),
     Field::new("model.init_logit_bias", Kind::Float, "null")
         .help("Offset of the sigmoid loss at the start; null keeps that of the model."),
+    Field::new("model.tokenizer_path", Kind::Str, "null").automl(false)
+        .help("A tokenizer's file, or a folder with one; null takes that beside the weights."),
     Field::new("model.canonicalize_text", Kind::Bool, "false")
         .help("Lower-case captions and strip their punctuation before tokenising."),
     Field::new("dataset", Kind::Section, "null").automl(false)

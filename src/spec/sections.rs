@@ -66,6 +66,9 @@ pub struct ModelSection {
     pub init_logit_scale: Option<f64>,
     /// Offset of the sigmoid loss at the start; null keeps that of the model.
     pub init_logit_bias: Option<f64>,
+    /// A tokenizer's file (tokenizer.json, tokenizer.model, vocab.txt …), or a folder with one; null takes that beside the
+    /// weights.
+    pub tokenizer_path: Option<PathBuf>,
     /// Lower-case captions and strip their punctuation before tokenising.
     pub canonicalize_text: bool,
 }

@@ -104,11 +104,6 @@ const TRAIN: &[Row] = &[
         refused: |s| s.dataset.val.metadata_match_eval,
         why: "attribute metadata is not read; dataset.val.ground_truth=caption_groups counts equal captions",
     },
-    Row {
-        key: "peft.enabled",
-        refused: |s| s.peft.enabled,
-        why: "towers are trained in full or frozen (model.freeze_*_encoder)",
-    },
 ];
 
 fn has_pair_files(sources: &[DataSource]) -> bool {

@@ -31,14 +31,18 @@ pub enum Clean {
 }
 
 impl Clean {
-    /// The cleaning that open_clip's `tokenizer_kwargs.clean` names.
+    /// The cleanings that open_clip's `tokenizer_kwargs.clean` can name.
+    const OPEN_CLIP: [(&'static str, Self); 3] =
+        [("whitespace", Self::Whitespace), ("lower", Self::Lower), ("canonicalize", Self::Canonicalize)];
+
+    /// The cleaning that open_clip calls so.
     pub fn of_open_clip(name: &str) -> Option<Self> {
-        match name {
-            "whitespace" => Some(Self::Whitespace),
-            "lower" => Some(Self::Lower),
-            "canonicalize" => Some(Self::Canonicalize),
-            _ => None,
-        }
+        Self::OPEN_CLIP.iter().find(|(known, _)| *known == name).map(|(_, clean)| *clean)
+    }
+
+    /// What open_clip calls it, if it has it.
+    pub fn open_clip_name(self) -> Option<&'static str> {
+        Self::OPEN_CLIP.iter().find(|(_, clean)| *clean == self).map(|(name, _)| *name)
     }
 
     /// The cleaned text.

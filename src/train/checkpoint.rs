@@ -16,7 +16,8 @@ use crate::journal::event::JobEvent;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::layout::{CheckpointDir, JobDir};
 use crate::journal::writer::Writer;
-use crate::model::{Clip, weights};
+use crate::model::{Clip, peft, weights};
+use crate::text::Tokenizer;
 
 /// The best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +59,7 @@ pub struct Meta {
 /// `DiskFull` or `Io`; what was there before is then untouched and nothing half-written is left.
 pub fn save(
     to: &CheckpointDir,
-    model: &Clip,
+    (model, tokenizer): (&Clip, &Tokenizer),
     optimizer: &Optimizer,
     average: Option<&Average>,
     meta: &Meta,
@@ -70,6 +71,8 @@ pub fn save(
     let written = (|| {
         fs::create_dir(temporary.path()).map_err(with_path(temporary.path()))?;
         model.save_folder(temporary.path())?;
+        peft::save(model, &temporary.adapter())?;
+        tokenizer.save(temporary.path())?;
         let mut state = optimizer.state();
         state.extend(average.into_iter().flat_map(Average::state));
         weights::save(&temporary.optimizer(), state.iter().map(|(name, t)| (name.as_str(), t)))?;
@@ -106,6 +109,9 @@ pub fn load(
     let meta: Meta = serde_json::from_value(Value::Object(meta)).map_err(|e| bad(&e))?;
     if !from.optimizer().is_file() {
         return Err(bad(&"it has no optimiser state (only the newest checkpoint of a run keeps it)"));
+    }
+    if model.is_adapted() {
+        peft::load(model, &from.adapter())?;
     }
     model.load(&from.model())?;
     let saved = weights::read(&from.optimizer())?;

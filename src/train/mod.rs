@@ -16,6 +16,7 @@ pub mod settings;
 mod shim;
 mod start;
 pub mod step;
+mod trained;
 
 pub use progress::Progress;
 pub use shim::keep_freed_memory;

@@ -2,6 +2,7 @@
 //!
 //! A frozen tower gives the same embedding of the same input in every epoch, so it is asked once.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tch::Tensor;
@@ -17,6 +18,7 @@ use crate::model::clip::failed;
 use crate::model::parameters::Part;
 use crate::model::preprocess;
 use crate::spec::sections::{self, GroundTruth, Spec};
+use crate::text::Tokenizer;
 
 /// Batches prepared ahead of the step.
 const AHEAD: usize = 2;
@@ -26,6 +28,8 @@ const AHEAD: usize = 2;
 pub struct Pairs {
     /// The pairs.
     pub set: Arc<PairSet>,
+    /// What made their captions ids.
+    pub tokenizer: Arc<Tokenizer>,
     augmented: bool,
     images: Option<Tensor>,
     texts: Option<Tensor>,
@@ -41,8 +45,10 @@ impl Pairs {
         let listed = if train { &spec.dataset.train.datasets } else { &spec.dataset.val.datasets };
         let sources: Vec<DataSource> = listed.iter().map(source).collect();
         let config = model.config();
-        let tokenizer = preprocess::tokenizer(config, spec.model.canonicalize_text);
-        let mut options = OpenOptions::new(split, preprocess::transform(config), tokenizer, &job.cache);
+        let folders = model.folders();
+        let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+        let tokenizer = preprocess::tokenizer(config, &spec.model, &folders)?;
+        let mut options = OpenOptions::new(split, preprocess::transform(config), Arc::clone(&tokenizer), &job.cache);
         options.threads = job.threads;
         let a = &spec.dataset.augmentation;
         if train {
@@ -50,7 +56,7 @@ impl Pairs {
         }
         let augmented = options.augment.is_some();
         let set = Arc::new(PairSet::open(&sources, &options)?);
-        Ok(Self { set, augmented, images: None, texts: None })
+        Ok(Self { set, tokenizer, augmented, images: None, texts: None })
     }
 
     /// Embeds what frozen towers see, once.

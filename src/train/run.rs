@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::checkpoint::{self, Best, Meta};
-use super::optim::{Average, Optimizer, Scaler, depth, groups};
+use super::optim::{Average, Optimizer, Scaler, groups};
 use super::pairs::{Epoch, Pairs, check_size};
 use super::progress::Progress;
 use super::schedule::Schedule;
 use super::settings::Settings;
 use super::start::Start;
 use super::step::{Pass, accumulate, clamp_scale, scale_ceiling};
-use super::{console, device};
+use super::{console, device, trained};
 use crate::base::files;
+use crate::base::seed;
 use crate::base::time::Timestamp;
 use crate::data::PairSet;
 use crate::journal::event::{Intervals, JobEvent, Metrics, Outcome};
@@ -91,7 +92,8 @@ impl<'a> Run<'a> {
         if threads > 0 {
             tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         }
-        let model = build(spec, &settings, device::of(&job.gpus)?)?;
+        let mut model = build(spec, &settings, device::of(&job.gpus)?)?;
+        trained::choose(&mut model, spec, settings.seed)?;
         let mut train = open("train", spec, job, &model, events)?;
         let mut val = open("val", spec, job, &model, events)?;
         check_size("train", train.set.len(), settings.pairs_per_step(), job.gpus.len())?;
@@ -190,9 +192,12 @@ impl<'a> Run<'a> {
         let pass = Pass { factor: loss_scale * share, micro_batch: settings.micro_batch };
         self.optimizer.zero_grad()?;
         let mut loss = 0.0;
-        for (images, texts) in batches.by_ref().take(settings.accumulate).collect::<Result<Vec<_>, _>>()? {
+        let batches = batches.by_ref().take(settings.accumulate).collect::<Result<Vec<_>, _>>()?;
+        for (i, (images, texts)) in batches.into_iter().enumerate() {
             let start = self.start.as_ref().map(Start::model);
+            self.model.set_dropout(Some(seed::child(self.meta.seed, &format!("dropout/{}/{i}", self.meta.step))));
             let value = accumulate(&self.model, &settings.objective, (&images, &texts), start, pass)?;
+            self.model.set_dropout(None);
             loss += share * value.f_double_value(&[]).map_err(failed)?;
         }
         self.meta.step += 1;
@@ -273,8 +278,9 @@ impl<'a> Run<'a> {
     }
 
     fn save_to(&mut self, to: CheckpointDir, best: bool) -> Result<(), Failure> {
-        let bytes = self
-            .with_averages(|run| checkpoint::save(&to, &run.model, &run.optimizer, run.average.as_ref(), &run.meta))?;
+        let bytes = self.with_averages(|run| {
+            checkpoint::save(&to, (&run.model, &run.train.tokenizer), &run.optimizer, run.average.as_ref(), &run.meta)
+        })?;
         let path = to.path().strip_prefix(self.dir.path()).unwrap_or(to.path()).to_owned();
         let (epoch, step) = (self.meta.epoch, self.meta.step);
         self.record(JobEvent::CheckpointSaved { epoch, step, path, bytes, best })?;
@@ -324,32 +330,7 @@ fn build(spec: &Spec, settings: &Settings, device: tch::Device) -> Result<Clip, 
         }
     }
     model.set_matmul_kind(settings.kind);
-    for &part in &settings.frozen {
-        model.freeze(part);
-    }
-    for (part, blocks) in settings.locked {
-        lock(&model, part, blocks)?;
-    }
     Ok(model)
-}
-
-/// Keeps the first blocks of a tower and what is below them as they are (LiT's locking, from the input).
-fn lock(model: &Clip, part: Part, blocks: i32) -> Result<(), Failure> {
-    if blocks == 0 {
-        return Ok(());
-    }
-    let own = || model.named().filter(|(p, _)| p.part == part);
-    let top = own().map(|(p, _)| depth(&p.name, 0)).max().unwrap_or(0);
-    if blocks > top {
-        let key = if part == Part::Vision { "vision" } else { "text" };
-        let why =
-            format!("model.locked_{key}_blocks is {blocks}, the tower has {top} blocks; to keep all of it, freeze it");
-        return Err(Failure::new(FailureKind::SpecInvalid, why));
-    }
-    for (_, tensor) in own().filter(|(p, _)| depth(&p.name, top + 1) <= blocks) {
-        let _ = tensor.set_requires_grad(false);
-    }
-    Ok(())
 }
 
 fn open(split: &str, spec: &Spec, job: &Job, model: &Clip, events: &mut Writer<JobEvent>) -> Result<Pairs, Failure> {

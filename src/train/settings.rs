@@ -50,10 +50,6 @@ pub struct Settings {
     pub warmup_steps: u64,
     /// Share of all steps of the ramp; wins over the steps.
     pub warmup_ratio: Option<f64>,
-    /// Towers that stay as they are.
-    pub frozen: Vec<Part>,
-    /// Blocks of a tower, from the input, that stay as they are.
-    pub locked: [(Part, i32); 2],
 }
 
 impl Settings {
@@ -76,7 +72,6 @@ impl Settings {
         );
         refuse(train.checkpoint_interval_unit == "step", "train.checkpoint_interval_unit is step; use epoch");
         refuse(train.siglip_loss_mask_mode != "none", "train.siglip_loss_mask_mode needs attributes; use none");
-        refuse(spec.peft.enabled, "peft.enabled is true; adapters are not there, use the freeze flags of model");
         let betas: [f64; 2] = train.optim.betas.as_slice().try_into().unwrap_or([f64::NAN; 2]);
         refuse(!betas.iter().all(|b| (0.0..1.0).contains(b)), "train.optim.betas: expected two numbers in 0 <= x < 1");
         refuse(train.grad_clip_norm.is_some_and(|n| n.is_nan() || n <= 0.0), "train.grad_clip_norm must be above 0");
@@ -85,7 +80,6 @@ impl Settings {
         }
         let epochs = u32::try_from(train.num_epochs).unwrap_or(u32::MAX);
         let clamp = |n: u64| u32::try_from(n.max(1)).unwrap_or(u32::MAX);
-        let flags = [(spec.model.freeze_vision_encoder, Part::Vision), (spec.model.freeze_text_encoder, Part::Text)];
         Ok(Self {
             seed: seed::child(u64::try_from(train.seed).unwrap_or(0), &format!("data/{}", spec.dataset.seed)),
             batch: usize::try_from(spec.dataset.train.batch_size.max(1)).unwrap_or(usize::MAX),
@@ -123,11 +117,6 @@ impl Settings {
             },
             warmup_steps: train.optim.warmup_steps,
             warmup_ratio: train.optim.warmup_ratio,
-            frozen: flags.into_iter().filter(|(on, _)| *on).map(|(_, part)| part).collect(),
-            locked: [
-                (Part::Vision, i32::try_from(spec.model.locked_vision_blocks).unwrap_or(i32::MAX)),
-                (Part::Text, i32::try_from(spec.model.locked_text_blocks).unwrap_or(i32::MAX)),
-            ],
         })
     }
 

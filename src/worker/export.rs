@@ -1,6 +1,7 @@
 //! The `export` action: ONNX graphs of a checkpoint, compared with libtorch on real pairs before they get their names.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::artifact;
@@ -9,7 +10,7 @@ use crate::export::architecture::Architecture;
 use crate::export::graph::Options;
 use crate::export::parity::Samples;
 use crate::export::{reference, run};
-use crate::infer::source::{self, Checkpoint};
+use crate::infer::source::Checkpoint;
 use crate::journal::event::{JobEvent, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
@@ -20,6 +21,7 @@ use crate::model::preprocess;
 use crate::onnx::external;
 use crate::spec::Spec;
 use crate::spec::sections::EncoderType;
+use crate::text::Tokenizer;
 
 /// Pairs that are compared at most.
 const SAMPLES: usize = 64;
@@ -52,14 +54,15 @@ pub fn run(
     }
     let onnx_file = section.onnx_file.clone().unwrap_or_else(|| dir.path().join(default_name(path)));
     let mut model = checkpoint.load(tch::Device::Cpu)?;
-    let samples = samples(job, spec, config)?;
+    let tokenizer = preprocess::tokenizer(config, &spec.model, &[&checkpoint.weights])?;
+    let samples = samples(job, spec, config, &tokenizer)?;
     let architecture = Architecture::try_from(config)?;
     let request = run::Request {
         weights: &checkpoint.weights,
         architecture: &architecture,
         config: serde_json::to_value(config).map_err(std::io::Error::from)?,
         preprocess: serde_json::to_value(preprocess::transform(config)).map_err(std::io::Error::from)?,
-        tokenizer: source::describe_tokenizer(config, spec.model.canonicalize_text),
+        tokenizer: tokenizer.describe(),
         onnx_file: &onnx_file,
         separate: section.encoder_type == EncoderType::Separate,
         options: Options {
@@ -116,13 +119,12 @@ fn default_name(checkpoint: &Path) -> PathBuf {
 }
 
 /// Real pairs of the spec's data, validation before training; random input when the spec names none.
-fn samples(job: &Job, spec: &Spec, config: &ClipConfig) -> Result<Samples, Failure> {
+fn samples(job: &Job, spec: &Spec, config: &ClipConfig, tokenizer: &Arc<Tokenizer>) -> Result<Samples, Failure> {
     let named = [("val", &spec.dataset.val.datasets), ("train", &spec.dataset.train.datasets)];
     let Some((split, sources)) = named.into_iter().find(|(_, sources)| !sources.is_empty()) else {
         return reference::random_samples(config, 16, 0);
     };
-    let tokenizer = preprocess::tokenizer(config, spec.model.canonicalize_text);
-    let mut options = OpenOptions::new(split, preprocess::transform(config), tokenizer, &job.cache);
+    let mut options = OpenOptions::new(split, preprocess::transform(config), Arc::clone(tokenizer), &job.cache);
     options.threads = job.threads;
     let pairs = PairSet::open(sources, &options)?;
     // Spread over the whole set: neighbours are often alike.

@@ -157,3 +157,31 @@ fn read_commands_on_a_folder_without_a_study_exit_6() {
         assert_eq!(cliptune(&[command, path, "0"]).status.code(), Some(6), "{command}");
     }
 }
+
+#[cfg(feature = "torch")]
+#[test]
+fn model_list_and_show_agree_and_count_as_the_public_weights_do() {
+    let json =
+        |arguments: &[&str]| -> serde_json::Value { serde_json::from_slice(&cliptune(arguments).stdout).unwrap() };
+    let list = json(&["model", "list", "--json"]);
+    let rows = list["models"].as_array().unwrap();
+    let find = |name: &str| rows.iter().find(|r| r["type"] == name).unwrap();
+    assert_eq!(find("siglip2-so400m-patch16-256")["parameters"], 1_135_670_962_i64);
+    assert_eq!(find("ViT-H-14-SigLIP-CLIPA-574")["parameters"], 970_105_090_i64);
+    let names: std::collections::BTreeSet<&str> = rows.iter().map(|r| r["type"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 16);
+    let bytes = |batch: &str| {
+        json(&["model", "show", "clip-tiny-64", "--batch", batch, "--json"])["train_bytes"].as_u64().unwrap()
+    };
+    assert!(bytes("64") > bytes("1"));
+    let text = stdout(&cliptune(&["model", "list"]));
+    assert_eq!(text.lines().count(), rows.len() + 1);
+    assert!(text.contains("google/siglip2-so400m-patch14-384") && text.contains("Apache-2.0"));
+    let shown = stdout(&cliptune(&["model", "show", "c-radio_v3-l", "--adaptor", "clip"]));
+    assert!(
+        shown.contains("hf:apple/DFN5B-CLIP-ViT-H-14-378") && shown.contains("embed dim             1024"),
+        "{shown}"
+    );
+    assert_eq!(cliptune(&["model", "show"]).status.code(), Some(2));
+    assert_eq!(cliptune(&["model", "show", "nope"]).status.code(), Some(2));
+}

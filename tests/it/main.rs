@@ -25,6 +25,7 @@ mod hub;
 mod kubernetes;
 #[cfg(feature = "torch")]
 mod layouts;
+mod lora;
 #[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]

@@ -70,13 +70,22 @@ fn naflex_sizes_equal_transformers_and_keep_the_budget() {
 }
 
 #[test]
-fn interleaved_and_planar_normalisation_agree() {
-    let image = generated("noise", 5, 4);
-    let normalize = Normalize::new(&ImageTransform::clip(4));
-    let (mut planar, mut interleaved) = (vec![0.0; 60], vec![0.0; 60]);
-    normalize.apply(&image.to_chw(), &mut planar);
-    normalize.apply_interleaved(&image.pixels, &mut interleaved);
-    assert!((0..20).all(|i| (0..3).all(|c| planar[c * 20 + i].to_bits() == interleaved[i * 3 + c].to_bits())));
+fn packed_patches_hold_their_shape_and_normalise_as_squares_do() {
+    // One row of two patches, of room for three.
+    let image = generated("noise", 8, 4);
+    let square = ImageTransform::clip(4);
+    let patches = square.with_mode(ResizeMode::Patches { side: 4, most: 3 });
+    let mut values = vec![9.0; patches.values()];
+    Normalize::new(&patches).apply(&patches.prepare(&image), &mut values);
+    assert_eq!((patches.shape(), &values[..3]), (vec![4, 48], &[1.0, 2.0, 0.0][..]));
+    assert!(values[3 * 48..].iter().all(|v| *v == 0.0));
+    for patch in 0..2 {
+        let own = resize::crop(&image, 4 * patch, 0, 4, 4);
+        let mut planar = vec![0.0; square.values()];
+        Normalize::new(&square).apply(&own.to_chw(), &mut planar);
+        let found = &values[(1 + patch as usize) * 48..];
+        assert!((0..16).all(|i| (0..3).all(|c| planar[c * 16 + i].to_bits() == found[i * 3 + c].to_bits())));
+    }
 }
 
 /// The values of a `.npy` file of 32-bit floats.

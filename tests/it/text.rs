@@ -5,6 +5,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use cliptune::journal::failure::Failure;
+use cliptune::model::{ClipConfig, preprocess};
+use cliptune::spec::schema;
+use cliptune::spec::sections::ModelSection;
 use cliptune::text::{Clean, Found, Frame, Style, Tokenizer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -204,6 +208,54 @@ fn nothing_there_a_file_that_is_no_tokenizer_and_a_missing_end_are_told_apart() 
     let message =
         Tokenizer::open(&Found::at(&path).unwrap(), Style { frame: END_ONLY, ..style(8) }).unwrap_err().message;
     assert!(message.contains("no token for the end"), "{message}");
+}
+
+fn tokenizer_of(kind: &str, set: impl FnOnce(&mut ModelSection)) -> Result<std::sync::Arc<Tokenizer>, Failure> {
+    let mut section: ModelSection = serde_json::from_value(schema::defaults()["model"].clone()).unwrap();
+    section.kind = kind.to_owned();
+    set(&mut section);
+    preprocess::tokenizer(&ClipConfig::resolve(kind, section.adaptor_name.as_deref()).unwrap(), &section, &[])
+}
+
+#[test]
+fn every_model_type_has_the_tokenizer_of_its_family() {
+    let row = |kind: &str, file: Option<&str>, adaptor: Option<&str>| {
+        let tokenizer = tokenizer_of(kind, |m| {
+            m.tokenizer_path = file.map(vocabulary);
+            m.adaptor_name = adaptor.map(str::to_owned);
+        });
+        let mut ids = tokenizer.unwrap().encode(&["A photo of a cat"]);
+        assert!(ids.len() >= 64);
+        ids.truncate(8);
+        ids
+    };
+    let gemma = Some("gemma/tokenizer.json");
+    let bert = [101, 1037, 6302, 1997, 1037, 4937, 0, 0];
+    let siglip = [235280, 2686, 576, 476, 4401, 1, 0, 0];
+    assert_eq!(row("ViT-L-14-SigLIP-CLIPA-336", Some("bert/vocab.txt"), None), bert);
+    assert_eq!(row("siglip2-so400m-patch16-256", gemma, None), siglip);
+    assert_eq!(
+        row("siglip2-so400m-patch16-naflex", gemma, None),
+        [235250, 2686, 576, 476, 4401, 1, 0, 0],
+        "lower case"
+    );
+    assert_eq!(row("c-radio_v3-h", gemma, Some("siglip")), siglip);
+    assert_eq!(row("c-radio_v3-h", None, Some("clip")), [49406, 320, 1125, 539, 320, 2368, 49407, 0]);
+}
+
+#[test]
+fn model_without_a_vocabulary_says_which_files_would_do() {
+    for (kind, words) in [
+        ("siglip2-so400m-patch16-256", "tokenizer.json of https://huggingface.co/google/siglip2-so400m-patch16-256"),
+        ("ViT-H-14-SigLIP-CLIPA-224", "vocab.txt of https://huggingface.co/google-bert/bert-base-uncased"),
+    ] {
+        let message = tokenizer_of(kind, |_| ()).unwrap_err().message;
+        assert!(message.contains(words) && message.contains("model.tokenizer_path"), "{message}");
+    }
+    let nowhere = tokenizer_of("clip-tiny-64", |m| m.tokenizer_path = Some("nowhere".into())).unwrap_err().message;
+    assert!(nowhere.contains("model.tokenizer_path nowhere"), "{nowhere}");
+    let large = tokenizer_of("clip-tiny-64", |m| m.tokenizer_path = Some(vocabulary("gemma/tokenizer.json")));
+    assert!(large.unwrap_err().message.contains("256000 tokens, the model only 49408"));
 }
 
 /// Small files of every format.

@@ -209,7 +209,14 @@ fn run_paused_at_an_epoch_and_resumed_has_the_same_bits() {
 #[test]
 fn run_with_each_optimizer_and_option_resumes_with_the_same_bits() {
     let toy = Toy::new(16);
-    let options: [&[&str]; 5] = [
+    let options: [&[&str]; 6] = [
+        &[
+            "peft.enabled=true",
+            "peft.vision.mode=lora",
+            "peft.text.mode=full",
+            "train.micro_batch_size=3",
+            "train.ema_decay=0.9",
+        ],
         &["train.optim.optimizer_type=lamb", "train.optim.layer_decay=0.5"],
         &["train.optim.optimizer_type=lion", "train.ema_decay=0.9"],
         &["train.precision=fp16", "train.ema_decay=0.5", "train.micro_batch_size=3"],
@@ -295,6 +302,72 @@ fn run_with_a_frozen_tower_leaves_it_alone_and_trains_the_other() {
         }
         assert!(early.named().zip(late.named()).any(|((p, a), (_, b))| p.part != frozen && a != b));
     }
+}
+
+#[test]
+fn run_with_adapters_changes_what_they_stand_beside_and_the_logits_alone() {
+    let toy = Toy::new(16);
+    let spec = toy.spec(&[
+        "peft.enabled=true",
+        "peft.vision.mode=lora",
+        "peft.vision.target_modules=[q_proj, fc1]",
+        "train.optim.vision_lr=0.1",
+        "train.optim.weight_decay=0",
+    ]);
+    let (dir, outcome) = toy.run("a", &toy.job(4), &spec);
+    outcome.unwrap();
+    let losses = losses(&dir);
+    assert!(losses[3] < losses[0], "{losses:?}");
+    let early = toy.run("b", &toy.job(1), &spec).0;
+    let open = |dir: &JobDir| Clip::open(dir.last().path(), Device::Cpu).unwrap();
+    let (early, late) = (open(&early), open(&dir));
+    let changed: Vec<&str> =
+        early.named().zip(late.named()).filter(|((_, a), (_, b))| a != b).map(|((p, _), _)| p.name.as_str()).collect();
+    let block = "visual.transformer.resblocks.0";
+    assert_eq!(changed, ["logit_scale", &format!("{block}.attn.in_proj_weight"), &format!("{block}.mlp.c_fc.weight")]);
+    let fused = late.named().find(|(p, _)| p.name.ends_with("in_proj_weight") && p.part == Part::Vision).unwrap().1;
+    let old = early.named().find(|(p, _)| p.name.ends_with("in_proj_weight") && p.part == Part::Vision).unwrap().1;
+    assert!(fused.narrow(0, 16, 32) == old.narrow(0, 16, 32), "keys and values have no adapter");
+    let adapters = weights::read(&dir.last().adapter().join("adapter_model.safetensors")).unwrap();
+    assert_eq!(adapters.len(), 4);
+    // Of another start the adapters would be nonsense.
+    let mut other =
+        toy.spec(&["peft.enabled=true", "peft.vision.mode=lora", "peft.vision.target_modules=[q_proj, fc1]"]);
+    other.train.seed += 1;
+    other.train.resume_training_checkpoint_path = Some(dir.last().path().to_owned());
+    let failure = toy.run("c", &toy.job(4), &other).1.unwrap_err();
+    assert!(failure.message.contains("another start model"), "{}", failure.message);
+}
+
+#[test]
+fn run_of_a_naflex_model_takes_images_of_every_shape_and_its_own_tokenizer() {
+    let toy = Toy::new(16);
+    let wide = image::RgbImage::from_fn(40, 9, |x, y| image::Rgb([x as u8 * 6, y as u8 * 20, 7]));
+    wide.save(toy.dir.path().join("data/003.png")).unwrap();
+    let config = r#"{"model_type": "siglip2",
+        "text_config": {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 500, "max_position_embeddings": 12},
+        "vision_config": {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 4, "num_patches": 16}}"#;
+    let folder = toy.dir.path().join("naflex");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("config.json"), config).unwrap();
+    fs::copy(golden("text/bpe.model"), folder.join("tokenizer.model")).unwrap();
+    let spec = toy.spec(&[
+        &format!("model.type={}", folder.display()),
+        "dataset.augmentation.scale=[0.5, 1.0]",
+        "train.micro_batch_size=5",
+        "train.loss_type=siglip",
+    ]);
+    let (whole, outcome) = toy.run("whole", &toy.job(3), &spec);
+    outcome.unwrap();
+    toy.run("parts", &toy.job(1), &spec).1.unwrap();
+    let (parts, outcome) = toy.run("parts", &toy.job(3), &spec);
+    outcome.unwrap();
+    assert_same_bits(&whole, &parts);
+    let losses = losses(&whole);
+    assert!(losses[2] < losses[0], "{losses:?}");
+    // The checkpoint can be opened by itself: weights, config and tokenizer.
+    Clip::open(whole.last().path(), Device::Cpu).unwrap();
+    assert!(whole.last().path().join("tokenizer.json").is_file());
 }
 
 #[test]

@@ -137,6 +137,7 @@ fn clip(tree: &Value) -> Result<ClipConfig, Vec<String>> {
         },
         head: TextHead::Matrix,
         tokens: Tokens::ClipBpe,
+        clean: None,
     };
     finish([v, t, top])?;
     Ok(ClipConfig {
@@ -189,6 +190,7 @@ fn siglip(tree: &Value, layout: Layout) -> Result<ClipConfig, Vec<String>> {
         pool: TextPool::Last,
         head: TextHead::Linear,
         tokens: Tokens::SentencePiece,
+        clean: None,
     };
     finish([v, t])?;
     Ok(ClipConfig {

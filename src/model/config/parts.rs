@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::pixels::{OPENAI_MEAN, OPENAI_STD};
+use crate::text::Clean;
 
 /// The non-linearity of the MLPs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,6 +220,9 @@ pub struct TextConfig {
     pub head: TextHead,
     /// How texts become token ids.
     pub tokens: Tokens,
+    /// How texts are cleaned before, where the config says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean: Option<Clean>,
 }
 
 /// The filter of a resize, always antialiased.
@@ -239,6 +243,8 @@ pub enum Resize {
     Shortest,
     /// Both sides to the model's.
     Squash,
+    /// The longer side to the model's, black borders around the shorter one.
+    Longest,
 }
 
 /// How images are prepared.

@@ -15,6 +15,7 @@ use super::{
     Activation, ClipConfig, FinalNorm, Interpolation, Layout, Positions, Prefix, PreprocessConfig, Resize, TextConfig,
     TextHead, TextPool, Tokens, VisionConfig, VisionHead, VisionPool,
 };
+use crate::text::Clean;
 
 const EPS: f64 = 1e-5;
 
@@ -142,6 +143,7 @@ struct Norm {
 struct Tokenizing {
     #[serde(default)]
     strip_sep_token: bool,
+    clean: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -261,6 +263,15 @@ fn text(t: &Text, plain: Activation, problems: &mut Vec<String>) -> TextConfig {
     };
     let bert = t.tokenizer_kwargs.as_ref().is_some_and(|k| k.strip_sep_token)
         || t.hf_tokenizer_name.as_deref().is_some_and(|name| name.contains("bert"));
+    let clean = t.tokenizer_kwargs.as_ref().and_then(|k| k.clean.as_deref()).and_then(|name| {
+        let known = Clean::of_open_clip(name);
+        if known.is_none() {
+            problems.push(format!(
+                "text_cfg.tokenizer_kwargs.clean is {name:?}; expected \"whitespace\", \"lower\" or \"canonicalize\""
+            ));
+        }
+        known
+    });
     TextConfig {
         context_length: t.context_length,
         vocab_size: t.vocab_size,
@@ -279,6 +290,7 @@ fn text(t: &Text, plain: Activation, problems: &mut Vec<String>) -> TextConfig {
             (false, Some(_)) => Tokens::SentencePiece,
             (false, None) => Tokens::ClipBpe,
         },
+        clean,
     }
 }
 

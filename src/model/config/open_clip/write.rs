@@ -6,6 +6,7 @@ use super::super::{
     Activation, ClipConfig, FinalNorm, Layout, Positions, TextHead, TextPool, Tokens, VisionConfig, VisionPool,
 };
 use super::{EPS, hidden, timm};
+use crate::text::Clean;
 
 /// The file for `local-dir:`; `None` for what open_clip has no words for.
 pub(in crate::model::config) fn write(config: &ClipConfig) -> Option<Value> {
@@ -48,8 +49,10 @@ pub(in crate::model::config) fn write(config: &ClipConfig) -> Option<Value> {
         Tokens::SentencePiece => {
             let two = t.vocab_size == 256_000;
             text["hf_tokenizer_name"] = json!(if two { "timm/ViT-B-16-SigLIP2" } else { "timm/ViT-B-16-SigLIP" });
-            text["tokenizer_kwargs"] = json!({"clean": "canonicalize"});
         }
+    }
+    if let Some(clean) = t.clean.and_then(Clean::open_clip_name) {
+        text["tokenizer_kwargs"]["clean"] = json!(clean);
     }
     let mut model = json!({"embed_dim": config.embed_dim, "vision_cfg": vision, "text_cfg": text});
     if t.activation == Activation::QuickGelu {
