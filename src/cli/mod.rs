@@ -6,6 +6,7 @@ pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod doctor;
+pub mod importance;
 pub mod job;
 mod launcher;
 pub mod logs;
@@ -29,6 +30,7 @@ pub mod sweep;
 pub mod train;
 pub mod trials;
 pub mod tui;
+mod tuning;
 mod watcher;
 pub mod weights;
 
@@ -89,6 +91,9 @@ enum Cmd {
     /// Trials or studies side by side.
     #[command(name = "compare")]
     Compare(compare::Args),
+    /// How much each parameter of a study matters.
+    #[command(name = "importance")]
+    Importance(importance::Args),
     /// Stop a study, or one trial for good.
     #[command(name = "stop")]
     Stop(steer::Args),
@@ -183,6 +188,7 @@ fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
         Cmd::Show(args) => show::run(&args),
         Cmd::Logs(args) => logs::run(&args),
         Cmd::Compare(args) => compare::run(&args),
+        Cmd::Importance(args) => importance::run(&args),
         Cmd::Stop(args) => steer::stop(&args),
         Cmd::Pause(args) => steer::pause(&args),
         Cmd::Resume(args) => steer::resume(&args),

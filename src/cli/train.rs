@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::tuning::tuning;
 use super::watcher::Watcher;
 use super::{job, launcher, output};
 use crate::base::diagnostic::{Problem, Problems};
@@ -12,8 +13,6 @@ use crate::gpu;
 use crate::journal::event::Params;
 use crate::journal::job::{Action, Job};
 use crate::journal::layout::{JobDir, StudyDir};
-use crate::search::algorithm::{self, Algorithm};
-use crate::search::scheduler;
 use crate::spec::{Resolved, sections};
 use crate::state::StudyState;
 use crate::study::core::Plan;
@@ -123,9 +122,13 @@ fn study(args: &Args, resolved: &Resolved) -> Result<ExitCode, Problems> {
     let (mut config, said) = configure(resolved, args.resume)?;
     config.kill_orphans = args.kill_orphans;
     output::note(&format!(
-        "study of {} with {} ({}), {} side by side, into {}; train once with --automl off",
+        "study of {} with {} and {} ({}), {} side by side, into {}; train once with --automl off",
         units::plural(config.max_trials as usize, "trial"),
         config.points.sampler(),
+        match config.plan.scheduler.name() {
+            "none" => "full trials",
+            name => name,
+        },
         if args.automl == "auto" { "--automl auto is the default" } else { "--automl on" },
         config.plan.slots.len(),
         config.dir.path().display(),
@@ -228,18 +231,14 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
     said.extend(super::space::remarks(&fixed));
     let max_trials = u32::try_from(automl.max_trials).unwrap_or(u32::MAX);
     let epochs = u32::try_from(automl.max_epochs.unwrap_or(resolved.spec.train.num_epochs)).unwrap_or(u32::MAX);
-    let workers = u32::try_from(automl.max_concurrent).unwrap_or(u32::MAX).max(1);
-    let settings = scheduler::Settings::default();
-    let wanted = algorithm::Plan { trials: max_trials, workers, max_epochs: epochs, settings };
-    let chosen = Algorithm::by_name(&automl.algorithm, "none", &wanted)?;
-    said.extend(chosen.note);
+    let place = launcher::place(resolved)?;
+    let tuning = tuning(automl, epochs, place.slots.len())?;
+    said.extend(tuning.said);
     let dir = StudyDir::new(results_dir(resolved));
     let name = automl.name.clone().unwrap_or_else(|| {
         dir.path().file_name().map_or_else(|| "study".to_owned(), |n| n.to_string_lossy().into_owned())
     });
-    let time_budget = automl.time_budget.as_deref().map(seconds).transpose()?;
-    let place = launcher::place(resolved)?;
-    let points = SamplerPoints { space: space.clone(), sampler: chosen.sampler, seed: automl.seed };
+    let points = SamplerPoints { space: space.clone(), sampler: tuning.sampler, seed: automl.seed };
     let specs = SpecSource { spec: resolved.clone(), space, max_epochs: automl.max_epochs };
     let config = StudyConfig {
         dir,
@@ -249,17 +248,9 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
         direction: automl.direction,
         max_trials,
         max_epochs: epochs,
+        objectives: tuning.objectives,
         fixed: fixed.fixed,
-        plan: Plan {
-            slots: place.slots,
-            busy: Vec::new(),
-            max_concurrent: automl.max_concurrent as usize,
-            max_failures: automl.max_failures as usize,
-            retries: u32::try_from(automl.retries).unwrap_or(u32::MAX),
-            patience: automl.patience.unwrap_or(0) as usize,
-            time_budget,
-            promote: automl.promote,
-        },
+        plan: Plan { slots: place.slots, ..tuning.plan },
         retention: retention(&automl.retention),
         specs: Box::new(specs),
         points: Box::new(points),
@@ -273,34 +264,6 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
         kill_orphans: false,
     };
     Ok((config, said))
-}
-
-/// `90m`, `2h`, `1d12h`, or plain seconds.
-fn seconds(text: &str) -> Result<f64, Problems> {
-    let invalid = || {
-        let problem = Problem::new(format!("automl.time_budget: {text} is not a duration"));
-        Problems::one(ExitCode::Usage, problem.help("for example 90m, 2h, 1d12h, or a number of seconds"))
-    };
-    let (mut total, mut digits) = (0.0, String::new());
-    for c in text.trim().chars() {
-        let unit = match c {
-            '0'..='9' | '.' => {
-                digits.push(c);
-                continue;
-            }
-            's' => 1.0,
-            'm' => 60.0,
-            'h' => 3600.0,
-            'd' => 86400.0,
-            _ => return Err(invalid()),
-        };
-        total += unit * digits.parse::<f64>().map_err(|_| invalid())?;
-        digits.clear();
-    }
-    if !digits.is_empty() {
-        total += digits.parse::<f64>().map_err(|_| invalid())?;
-    }
-    if total > 0.0 { Ok(total) } else { Err(invalid()) }
 }
 
 fn retention(section: &sections::RetentionSection) -> Rule {
@@ -339,19 +302,4 @@ fn dry_run(config: &StudyConfig, resolved: &Resolved) {
         state.expect_trial(trial, params, config.max_epochs);
     }
     output::data(&text.join("\n"));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_budget_reads_as_people_write_it() {
-        assert_eq!(seconds("90m").unwrap(), 5400.0);
-        assert_eq!(seconds("1d12h").unwrap(), 129_600.0);
-        assert_eq!(seconds("45").unwrap(), 45.0);
-        for bad in ["", "h", "2 weeks", "0", "-3m"] {
-            assert_eq!(seconds(bad).unwrap_err().exit, ExitCode::Usage, "{bad}");
-        }
-    }
 }

@@ -11,14 +11,16 @@ use crate::state::trial::TrialState;
 /// The trials as a table, best first, with the parameters that the search varied.
 pub fn text(state: &StudyState, now: Timestamp) -> String {
     let keys = searched(state);
-    let mut heading = vec!["trial", "state", state.metric(), "epoch", "epochs", "time"];
+    let mut heading = vec!["trial", "state", state.metric(), "95 %", "epoch", "epochs", "time"];
     heading.extend(keys.iter().map(|k| short(k)));
+    let best = state.best().map(|t| t.id);
     let rows: Vec<Vec<String>> = trials(state)
         .map(|t| {
             let mut row = vec![
                 t.id.to_string(),
-                status(t),
+                if Some(t.id) == best { format!("{} ★", status(t)) } else { status(t) },
                 t.value.map_or("–".to_owned(), |v| format!("{v:.4}")),
+                t.interval().map_or("–".to_owned(), |i| format!("{:.4}–{:.4}", i.low, i.high)),
                 t.best_epoch.map_or("–".to_owned(), |e| e.to_string()),
                 format!("{}/{}", t.epochs, t.budget),
                 units::duration(t.seconds(now)),
@@ -27,7 +29,7 @@ pub fn text(state: &StudyState, now: Timestamp) -> String {
             row
         })
         .collect();
-    table(&heading, &rows, &[state.metric(), "epoch", "epochs", "time"])
+    table(&heading, &rows, &[state.metric(), "95 %", "epoch", "epochs", "time"])
 }
 
 fn trials(state: &StudyState) -> impl Iterator<Item = &TrialState> {
@@ -43,14 +45,17 @@ fn searched(state: &StudyState) -> Vec<String> {
 }
 
 /// The last part of a key: enough in a table.
-fn short(key: &str) -> &str {
+pub(super) fn short(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
 }
 
 fn status(trial: &TrialState) -> String {
-    match &trial.failure {
-        Some(failure) => format!("{} ({})", trial.state.name(), failure.kind.code()),
-        None => trial.state.name().to_owned(),
+    let name = trial.state.name();
+    match (&trial.failure, trial.repeats) {
+        (Some(failure), _) => format!("{name} ({})", failure.kind.code()),
+        (None, Some(of)) => format!("{name} (repeats {of})"),
+        (None, None) if trial.at_rung => "at a rung".to_owned(),
+        (None, None) => name.to_owned(),
     }
 }
 

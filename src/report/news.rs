@@ -22,6 +22,8 @@ pub struct News {
 #[derive(Debug, Default)]
 struct Told {
     attempt: u32,
+    /// Epochs that were allotted then.
+    budget: u32,
     /// The next point of the curve to tell.
     epoch: u32,
     last: Option<TrialStatus>,
@@ -43,8 +45,11 @@ impl News {
         let id = trial.id;
         if trial.attempt > told.attempt {
             told.attempt = trial.attempt;
-            let again = if trial.attempt > 1 { format!(", attempt {}", trial.attempt) } else { String::new() };
-            lines.push(format!("trial {id} started{again}: {}", point(&trial.params)));
+            if std::mem::replace(&mut told.budget, trial.budget) < trial.budget && trial.attempt > 1 {
+                lines.push(format!("trial {id} goes on to epoch {}", trial.budget));
+            } else {
+                lines.push(started(trial));
+            }
         }
         // A retry from the start measures the same epochs again.
         let known = trial.curve.last().map_or(0, |(epoch, _)| epoch + 1);
@@ -72,8 +77,14 @@ impl News {
             (status, _) if status.is_final() => {
                 let value = trial.value.map_or_else(|| "no value".to_owned(), |v| format!("{v:.4}"));
                 let epoch = trial.best_epoch.map_or_else(String::new, |e| format!(" at epoch {e}"));
-                lines.push(format!("trial {id} {}: {value}{epoch}", status.name()));
+                let why = trial.given_up.as_ref().map_or_else(String::new, |why| format!(", {why}"));
+                lines.push(format!("trial {id} {}: {value}{epoch}{why}", status.name()));
             }
+            (TrialStatus::Paused, _) if trial.at_rung => {
+                let value = trial.value.map_or_else(|| "no value".to_owned(), |v| format!("{v:.4}"));
+                lines.push(format!("trial {id} stands at epoch {}: {value}", trial.budget));
+            }
+            (TrialStatus::Queued, _) if told.budget < trial.budget => {}
             (TrialStatus::Paused, _) => lines.push(format!("trial {id} paused")),
             (TrialStatus::Queued, _) if before.is_some() => lines.push(format!("trial {id} queued again")),
             _ => {}
@@ -104,6 +115,12 @@ impl News {
         }
         self.ended = state.ended.is_some();
     }
+}
+
+fn started(trial: &TrialState) -> String {
+    let again = if trial.attempt > 1 { format!(", attempt {}", trial.attempt) } else { String::new() };
+    let what = trial.repeats.map_or_else(|| point(&trial.params), |of| format!("trial {of} with another seed"));
+    format!("trial {} started{again}: {what}", trial.id)
 }
 
 /// `vision_lr=1e-4 text_lr=3e-5`, or what the baseline is.

@@ -41,6 +41,7 @@ fn rules(action: Action) -> &'static [Rule] {
             gpu_ids_count,
             clip_norm_positive,
             metric_known,
+            objectives_known,
             betas_in_range,
             scale_in_range,
             jitter_in_range,
@@ -163,14 +164,32 @@ fn clip_norm_positive(spec: &Spec) -> Option<Finding> {
 
 fn metric_known(spec: &Spec) -> Option<Finding> {
     let metric = &spec.automl.metric;
-    let known = metric.strip_prefix("val/").and_then(|m| m.split_once('_')).is_some_and(|(direction, name)| {
-        matches!(direction, "t2i" | "i2t") && ["mAP", "R@1", "R@5", "R@10", "MedR", "MeanR", "AUC"].contains(&name)
-    });
-    (!known).then(|| {
+    (!is_retrieval_metric(metric)).then(|| {
         finding(
             "automl.metric",
             format!("{metric} is not a metric of the validation set"),
             "use val/t2i_NAME or val/i2t_NAME with mAP, R@1, R@5, R@10, MedR, MeanR or AUC",
+        )
+    })
+}
+
+fn is_retrieval_metric(metric: &str) -> bool {
+    metric.strip_prefix("val/").and_then(|m| m.split_once('_')).is_some_and(|(direction, name)| {
+        matches!(direction, "t2i" | "i2t") && ["mAP", "R@1", "R@5", "R@10", "MedR", "MeanR", "AUC"].contains(&name)
+    })
+}
+
+fn objectives_known(spec: &Spec) -> Option<Finding> {
+    let measured = |o: &&String| {
+        let metric = o.split(':').next().unwrap_or_default().trim();
+        is_retrieval_metric(metric) || ["model/size_mb", "model/latency_ms"].contains(&metric)
+    };
+    let unknown: Vec<&str> = spec.automl.objectives.iter().filter(|o| !measured(o)).map(String::as_str).collect();
+    (!unknown.is_empty()).then(|| {
+        finding(
+            "automl.objectives",
+            format!("{} is nothing that a trial measures", unknown.join(", ")),
+            "use metrics of the validation set (val/t2i_mAP …), model/size_mb:minimize or model/latency_ms:minimize",
         )
     })
 }

@@ -272,6 +272,12 @@ pub const FIELDS: &[Field] = &[
         .help("Name of the study for people; null takes the name of the results folder."),
     Field::new("automl.algorithm", Kind::Str, "\"gp\"").popular()
         .help("The sampler: gp, tpe, bohb, dehb, pbt, sobol, random, grid or list; TAO's names are understood (`cliptune search --help` lists all)."),
+    Field::new("automl.scheduler", Kind::Str, "\"auto\"").popular()
+        .help("How epochs are divided among trials: none, asha, hyperband, successive_halving, median or curve; auto takes asha from 40 trials on, or what goes with the algorithm."),
+    Field::new("automl.min_epochs", Kind::Int, "1").min(1.0)
+        .help("Epochs that every trial gets before a scheduler compares it."),
+    Field::new("automl.reduction_factor", Kind::Int, "3").min(2.0).max(100.0)
+        .help("How many times as many epochs the next rung has, and one in how many trials reaches it."),
     Field::new("automl.search_space", Kind::Str, "\"default\"").popular()
         .help("A bundled search space (default, wide, lora, from_scratch, tao), `schema` (the fields the schema marks), or the path of a YAML file or of a JSON schema."),
     Field::new("automl.space", Kind::List(Item::Str), "[]")
@@ -284,6 +290,18 @@ pub const FIELDS: &[Field] = &[
         .help("Epochs of a full trial; null means train.num_epochs."),
     Field::new("automl.time_budget", Kind::Duration, "null")
         .help("Wall-clock limit such as 90m, 2h, 1d12h or seconds; running trials write a checkpoint when it is over."),
+    Field::new("automl.gpu_hours", Kind::Float, "null").min(0.0)
+        .help("Hours that trials may occupy GPUs (slots, on a machine without one); running trials write a checkpoint then."),
+    Field::new("automl.epoch_budget", Kind::Int, "null").min(1.0)
+        .help("Epochs that all trials may train together; never exceeded."),
+    Field::new("automl.min_gain", Kind::Float, "null").min(0.0)
+        .help("Stop when the sampler expects less improvement than this of its last three points, in units of the metric; null never does."),
+    Field::new("automl.confirm_top", Kind::Int, "0").min(0.0).max(100.0)
+        .help("Points that are trained again before the winner is named, because the best of many noisy values is too good to be true; 0 means none."),
+    Field::new("automl.confirm_seeds", Kind::Int, "2").min(1.0).max(20.0)
+        .help("How often each of these points is trained again, with another train.seed every time."),
+    Field::new("automl.objectives", Kind::List(Item::Str), "[]")
+        .help("Metrics to weigh against each other, such as [\"val/t2i_mAP\", \"model/latency_ms:minimize\"]; empty means automl.metric alone."),
     Field::new("automl.metric", Kind::Str, "\"val/t2i_mAP\"")
         .help("The metric that ranks trials and chooses checkpoints."),
     Field::new("automl.direction", Kind::Choice(&["maximize", "minimize"]), "\"maximize\"")

@@ -336,6 +336,12 @@ pub struct AutomlSection {
     pub name: Option<String>,
     /// The sampler; TAO's names are understood.
     pub algorithm: String,
+    /// How epochs are divided among trials: a scheduler, or auto.
+    pub scheduler: String,
+    /// Epochs that every trial gets before a scheduler compares it.
+    pub min_epochs: u64,
+    /// Ratio of the epochs of neighbouring rungs, and of the trials that reach them.
+    pub reduction_factor: u64,
     /// A bundled search space, `schema`, or the path of a YAML file or of a JSON schema.
     pub search_space: String,
     /// Changes of the search space, each `KEY=log(1e-7,1e-4)` or `KEY=off`.
@@ -348,6 +354,18 @@ pub struct AutomlSection {
     pub max_epochs: Option<u64>,
     /// Wall-clock limit such as 90m, 2h, 1d12h or seconds; running trials write a checkpoint when it is over.
     pub time_budget: Option<String>,
+    /// Hours that trials may occupy GPUs, or slots on a machine without one.
+    pub gpu_hours: Option<f64>,
+    /// Epochs that all trials may train together.
+    pub epoch_budget: Option<u64>,
+    /// Stop when the sampler expects less improvement than this.
+    pub min_gain: Option<f64>,
+    /// Points that are trained again before the winner is named.
+    pub confirm_top: u64,
+    /// How often each of them.
+    pub confirm_seeds: u64,
+    /// Metrics to weigh against each other, each with an optional direction after a colon.
+    pub objectives: Vec<String>,
     /// The metric that ranks trials and chooses checkpoints.
     pub metric: String,
     /// Whether a larger or a smaller metric is better.

@@ -7,6 +7,7 @@ pub mod snapshot;
 pub mod study;
 pub mod table;
 pub mod trial;
+pub mod winner;
 
 pub use jobs::JobRecord;
 pub use rank::compare as rank_compare;

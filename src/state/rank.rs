@@ -5,20 +5,13 @@ use std::cmp::Ordering;
 use crate::base::ids::TrialId;
 use crate::journal::event::Direction;
 
-use super::trial::{TrialState, TrialStatus};
+use super::trial::TrialState;
 
 /// Trials best first.
 pub fn leaderboard<'a>(trials: impl Iterator<Item = &'a TrialState>, direction: Direction) -> Vec<TrialId> {
     let mut order: Vec<&TrialState> = trials.collect();
     order.sort_by(|a, b| compare(finite(a.value), finite(b.value), direction).then(a.id.cmp(&b.id)));
     order.into_iter().map(|t| t.id).collect()
-}
-
-/// The best trial that finished and has a value.
-pub fn best<'a>(trials: impl Iterator<Item = &'a TrialState>, direction: Direction) -> Option<&'a TrialState> {
-    trials
-        .filter(|t| matches!(t.state, TrialStatus::Completed | TrialStatus::Pruned) && finite(t.value).is_some())
-        .min_by(|a, b| compare(finite(a.value), finite(b.value), direction).then(a.id.cmp(&b.id)))
 }
 
 /// `Less` when `a` stands above `b`; a missing value stands below every other.
@@ -44,6 +37,7 @@ mod tests {
     use super::*;
     use crate::base::time::Timestamp;
     use crate::journal::event::{Params, PointOrigin};
+    use crate::state::TrialStatus;
 
     fn trial(id: u32, value: Option<f64>) -> TrialState {
         let mut trial = TrialState::new(TrialId(id), Params::new(), PointOrigin::Sampler, 1, Timestamp::UNIX_EPOCH);
@@ -66,14 +60,5 @@ mod tests {
         let order = |d| leaderboard(trials.iter(), d).into_iter().map(|t| t.0).collect::<Vec<_>>();
         assert_eq!(order(Direction::Maximize), [3, 4, 1, 5, 6, 0, 2]);
         assert_eq!(order(Direction::Minimize), [5, 6, 1, 3, 4, 0, 2]);
-        assert_eq!(best(trials.iter(), Direction::Maximize).unwrap().id, TrialId(3));
-    }
-
-    #[test]
-    fn best_unfinished_trial_does_not_count() {
-        let mut ahead = trial(1, Some(0.9));
-        ahead.state = TrialStatus::Running;
-        let done = trial(2, Some(0.4));
-        assert_eq!(best([&ahead, &done].into_iter(), Direction::Maximize).unwrap().id, TrialId(2));
     }
 }

@@ -11,6 +11,7 @@ use crate::journal::layout::StudyDir;
 
 use super::study::StudyState;
 use super::trial::{TrialState, TrialStatus};
+use super::winner;
 
 /// Version of every object here.
 pub const VERSION: u32 = 1;
@@ -52,12 +53,17 @@ pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Time
         "metric": state.metric(),
         "direction": direction,
         "sampler": meta.map(|m| m.sampler.clone()),
+        "scheduler": meta.map(|m| m.scheduler.clone()),
+        "rungs": meta.map(|m| m.rungs.clone()),
+        "objectives": meta.map(|m| m.objectives.clone()),
         "seed": meta.map(|m| m.seed),
         "max_trials": meta.map(|m| m.max_trials),
         "max_epochs": meta.map(|m| m.max_epochs),
         "created": meta.map(|m| m.created),
         "updated": state.last_event,
         "elapsed_s": round(state.elapsed(if controller_up { now } else { state.last_event.unwrap_or(now) })),
+        "epochs": state.epochs(),
+        "device_hours": round(state.device_seconds(now) / 36.0) / 100.0,
         "eta_s": if controller_up { state.eta(now).map(round) } else { None },
         "controller": {
             "up": controller_up,
@@ -76,6 +82,9 @@ pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Time
         },
         "gpus": state.gpus.values().collect::<Vec<_>>(),
         "best": best.map(|t| trial(dir, state, t, now)),
+        "confirmed": winner::confirmed(state).iter().map(|c| json!({
+            "trial": c.trial, "runs": c.runs, "value": c.value, "low": c.interval.low, "high": c.interval.high,
+        })).collect::<Vec<_>>(),
         "baseline": baseline,
         "pretrained": state.pretrained(),
         "beats_baseline": best.zip(baseline).map(|(t, b)| t.value.is_some_and(|v| direction.is_better(v, b))),
@@ -124,6 +133,7 @@ pub fn trial(dir: &StudyDir, _state: &StudyState, trial: &TrialState, now: Times
         "damage": trial.damage,
         "origin": trial.origin,
         "repeats": trial.repeats,
+        "expected_gain": trial.expected_gain,
         "at_rung": trial.at_rung,
         "given_up": trial.given_up,
         "attempt": trial.attempt,

@@ -12,6 +12,7 @@ use crate::journal::spool;
 
 use super::rank;
 use super::trial::{Intent, TrialState, TrialStatus};
+use super::winner;
 
 /// What the study was created with.
 #[derive(Clone, Debug, PartialEq)]
@@ -357,9 +358,32 @@ impl StudyState {
         rank::leaderboard(self.trials.values(), self.direction())
     }
 
-    /// The best trial that finished: the one that would be promoted.
+    /// The winner so far: the trial that would be promoted.
     pub fn best(&self) -> Option<&TrialState> {
-        rank::best(self.trials.values(), self.direction())
+        winner::winner(self)
+    }
+
+    /// The objectives of a trial at an epoch, turned so that small is good; `None` when one was not measured.
+    pub fn losses(&self, epoch: u32, trial: &TrialState) -> Option<Vec<f64>> {
+        let (_, metrics) = trial.curve.iter().find(|(e, _)| *e == epoch)?;
+        let objectives = self.meta.iter().flat_map(|m| &m.objectives);
+        objectives
+            .map(|o| {
+                let value = metrics.get(&o.metric).copied().flatten().filter(|v| v.is_finite())?;
+                Some(if o.direction == Direction::Maximize { -value } else { value })
+            })
+            .collect()
+    }
+
+    /// Seconds that trials have occupied GPUs, or slots on a machine without one.
+    pub fn device_seconds(&self, now: Timestamp) -> f64 {
+        let devices = |t: &TrialState| t.slot.as_ref().map_or(1, |s| s.gpus.len().max(1)) as f64;
+        self.trials.values().map(|t| t.seconds(now) * devices(t)).sum()
+    }
+
+    /// Epochs that all trials have trained.
+    pub fn epochs(&self) -> u64 {
+        self.trials.values().map(|t| u64::from(t.epochs)).sum()
     }
 
     /// The baseline, when it finished.
@@ -409,8 +433,11 @@ impl StudyState {
         if epochs < 0.5 || seconds <= 0.0 {
             return None;
         }
-        let waiting = f64::from(meta.max_trials.saturating_sub(u32::try_from(self.trials.len()).unwrap_or(u32::MAX)));
-        let mut left = waiting * f64::from(meta.max_epochs);
+        let begun = self.trials.values().filter(|t| t.repeats.is_none()).count();
+        let waiting = f64::from(meta.max_trials.saturating_sub(u32::try_from(begun).unwrap_or(u32::MAX)));
+        // With rungs most trials are short: the next ones are taken to be as long as those so far.
+        let length = self.trials.values().map(|t| f64::from(t.budget)).sum::<f64>() / self.trials.len() as f64;
+        let mut left = waiting * length;
         let mut workers = 0_usize;
         for trial in self.trials.values().filter(|t| !t.state.is_final() && t.state != TrialStatus::Paused) {
             left += (1.0 - trial.progress()) * f64::from(trial.budget);
@@ -442,8 +469,7 @@ fn apply_to_trial(trial: &mut TrialState, event: &StudyEvent, ts: Timestamp) {
         StudyEvent::TrialPaused { at_rung, .. } => {
             trial.state = TrialStatus::Paused;
             trial.at_rung = *at_rung;
-            // A wish that came too late for this job holds for the next one.
-            trial.intent = trial.intent.filter(|_| *at_rung);
+            trial.intent = None;
         }
         StudyEvent::TrialExtended { budget, .. } => {
             trial.state = TrialStatus::Queued;

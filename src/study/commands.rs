@@ -30,6 +30,11 @@ pub fn carry_out(command: &Command, state: &StudyState, config: &StudyConfig) ->
             _ => Ok(Vec::new()),
         },
         Command::ResumeTrial { trial: id } => match trial(id)? {
+            t if t.at_rung && t.state == TrialStatus::Paused => {
+                let full = state.meta.as_ref().map_or(1, |m| m.max_epochs);
+                let next = config.plan.scheduler.rungs(full).into_iter().find(|rung| *rung > t.budget);
+                Ok(vec![StudyEvent::TrialExtended { trial: *id, budget: next.unwrap_or(full) }])
+            }
             t if t.state == TrialStatus::Paused => {
                 Ok(vec![StudyEvent::TrialQueued { trial: *id, why: "resumed by the user".to_owned() }])
             }

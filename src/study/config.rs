@@ -7,7 +7,7 @@ use crate::base::diagnostic::Problems;
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
 use crate::gpu::Watch;
-use crate::journal::event::{Direction, JobEvent, Params, StudyEvent};
+use crate::journal::event::{Direction, JobEvent, Objective, Params, StudyEvent};
 use crate::journal::layout::StudyDir;
 use crate::state::StudyState;
 
@@ -53,6 +53,10 @@ pub trait Points {
     fn sampler(&self) -> &str;
     /// The point of a new trial: the same one whenever the same is known.
     fn suggest(&self, state: &StudyState, trial: TrialId) -> Params;
+    /// By how much the metric is expected to improve on its best value with that point; `None` when that cannot be told.
+    fn expected_gain(&self, _state: &StudyState, _trial: TrialId, _point: &Params) -> Option<f64> {
+        None
+    }
     /// Checks a point that a user asked for.
     ///
     /// # Errors
@@ -94,6 +98,8 @@ pub struct StudyConfig {
     pub max_trials: u32,
     /// Epochs of a full trial.
     pub max_epochs: u32,
+    /// What is weighed against each other, the ranking metric first; empty when that is the only one.
+    pub objectives: Vec<Objective>,
     /// Parameters that the command line fixed.
     pub fixed: Params,
     /// The limits.

@@ -5,6 +5,8 @@ pub mod commands;
 pub mod config;
 pub mod controller;
 pub mod core;
+pub mod history;
+pub mod importance;
 pub mod index;
 pub mod launch;
 pub mod promote;

@@ -6,15 +6,20 @@ use serde_json::Value;
 
 use crate::base::diagnostic::Problems;
 use crate::base::ids::TrialId;
-use crate::journal::event::{Outcome, Params, PointOrigin};
-use crate::journal::failure::Policy;
+use crate::base::{pareto, seed};
+use crate::journal::event::{Direction, Params};
 use crate::journal::job::Action;
-use crate::search::sampler::{Observation, ObservedState, Sampler, SuggestContext};
+use crate::search::sampler::{Observation, Sampler, SuggestContext};
 use crate::search::space::Space;
 use crate::spec::{self, Resolved};
-use crate::state::{StudyState, TrialState, TrialStatus};
+use crate::state::{StudyState, winner};
 
 use super::config::{Points, Specs};
+use super::history::observations;
+
+/// Keys of `automl` that say how long a study goes on: a study that is continued may be given more.
+const BUDGETS: [&str; 7] =
+    ["time_budget", "gpu_hours", "epoch_budget", "patience", "min_gain", "confirm_top", "confirm_seeds"];
 
 /// Keys of `automl` that say what a study runs on: they may change when it goes on.
 const PLACE: [&str; 8] = [
@@ -88,11 +93,11 @@ impl Specs for SpecSource {
 
     fn fingerprint(&self) -> String {
         let mut tree = self.spec.tree.clone();
-        // Where a study lies and what it runs on is no part of what it is: it may be moved, and go on elsewhere.
+        // Where a study lies, what it runs on and how long is no part of what it is: it may be moved, go on elsewhere, longer.
         if let Some(map) = tree.as_object_mut() {
             map.shift_remove("results_dir");
             if let Some(automl) = map.get_mut("automl").and_then(Value::as_object_mut) {
-                PLACE.iter().for_each(|key| drop(automl.shift_remove(*key)));
+                automl.retain(|key, _| !PLACE.contains(&key.as_str()) && !BUDGETS.contains(&key.as_str()));
             }
         }
         format!("{tree}\n{}", self.space.to_yaml())
@@ -112,10 +117,12 @@ impl Specs for SpecSource {
         let Ok(old) = spec::load(self.spec.action, Some(earlier), &[]) else { return Vec::new() };
         let mut list = Vec::new();
         compare("", &old.tree, &self.spec.tree, &mut list);
-        list.retain(|line| {
-            let is_place = |line: &str| PLACE.iter().any(|key| line.starts_with(key));
-            !line.starts_with("results_dir ") && !line.strip_prefix("automl.").is_some_and(is_place)
-        });
+        let is_open = |line: &str| {
+            let Some(key) = line.strip_prefix("automl.") else { return line.starts_with("results_dir ") };
+            let key = key.split([' ', '.']).next().unwrap_or_default();
+            PLACE.contains(&key) || BUDGETS.contains(&key)
+        };
+        list.retain(|line| !is_open(line));
         list
     }
 }
@@ -157,21 +164,13 @@ impl Points for SamplerPoints {
     }
 
     fn suggest(&self, state: &StudyState, trial: TrialId) -> Params {
-        let history: Vec<Observation> = state
-            .trials
-            .values()
-            .filter(|t| t.id != trial)
-            .map(|t| observation(t, &self.space, state.metric()))
-            .collect();
-        let direction = state.direction();
-        self.sampler.suggest(&SuggestContext {
-            space: &self.space,
-            history: &history,
-            direction,
-            trial,
-            seed: self.seed,
-            rungs: &[],
-        })
+        self.ask(state, trial, |sampler, ctx| sampler.suggest(ctx))
+    }
+
+    fn expected_gain(&self, state: &StudyState, trial: TrialId, point: &Params) -> Option<f64> {
+        // A weighting of several objectives has no unit.
+        let has_unit = !winner::has_several_objectives(state);
+        has_unit.then(|| self.ask(state, trial, |sampler, ctx| sampler.expected_gain(ctx, point))).flatten()
     }
 
     fn check(&self, params: &Params) -> Result<(), Problems> {
@@ -179,30 +178,46 @@ impl Points for SamplerPoints {
     }
 }
 
-/// What the sampler is told about a trial. A baseline outside the space is told as it is; the sampler knows that it may be.
-fn observation(trial: &TrialState, space: &Space, metric: &str) -> Observation {
-    let mut params = trial.params.clone();
-    if trial.origin == PointOrigin::Baseline {
-        params.retain(|key, _| space.contains(key));
+impl SamplerPoints {
+    /// Asks the sampler something about `trial`, which it is not told of.
+    fn ask<T>(
+        &self,
+        state: &StudyState,
+        trial: TrialId,
+        question: impl FnOnce(&dyn Sampler, &SuggestContext<'_>) -> T,
+    ) -> T {
+        let mut history = observations(state);
+        history.retain(|o| o.trial != trial);
+        // A baseline outside the space is told as it is; the sampler knows that it may be.
+        for observation in &mut history {
+            observation.params.retain(|key, _| self.space.contains(key));
+        }
+        let mut direction = state.direction();
+        if winner::has_several_objectives(state) {
+            self.weigh(&mut history, state, trial);
+            direction = Direction::Minimize;
+        }
+        let rungs = state.meta.as_ref().map_or(&[][..], |m| &m.rungs);
+        let (space, seed) = (&self.space, self.seed);
+        question(&*self.sampler, &SuggestContext { space, history: &history, direction, trial, seed, rungs })
     }
-    let infeasible = |t: &TrialState| t.failure.as_ref().is_some_and(|f| f.kind.is_infeasible());
-    let state = match trial.state {
-        TrialStatus::Completed => ObservedState::Complete,
-        TrialStatus::Pruned => ObservedState::Pruned,
-        TrialStatus::Failed => ObservedState::Failed { infeasible: infeasible(trial) },
-        TrialStatus::Cancelled if trial.value.is_some() => ObservedState::Pruned,
-        TrialStatus::Cancelled => ObservedState::Failed { infeasible: false },
-        TrialStatus::Queued | TrialStatus::Launching | TrialStatus::Running | TrialStatus::Paused => {
-            ObservedState::Running
-        }
-    };
-    // A job that failed is as good as decided, though the decision is not in the journal yet.
-    let state = match (&trial.ended, state) {
-        (Some(Outcome::Failed { failure }), ObservedState::Running) if failure.kind.policy() == Policy::Infeasible => {
-            ObservedState::Failed { infeasible: true }
-        }
-        (_, state) => state,
-    };
-    let value = trial.value.filter(|_| matches!(state, ObservedState::Complete | ObservedState::Pruned));
-    Observation { trial: trial.id, params, value, state, curve: trial.series(metric), budget: trial.budget }
+
+    /// Makes one number of several objectives, weighted anew for every trial, so that all of the front is found in turn by
+    /// any sampler (ParEGO). Trials that lack an objective are left out.
+    fn weigh(&self, history: &mut Vec<Observation>, state: &StudyState, trial: TrialId) {
+        let all: Vec<Vec<f64>> = state.trials.values().filter_map(|t| state.losses(t.best_epoch?, t)).collect();
+        let Some(ranges) = pareto::ranges(&all) else {
+            history.retain(|o| o.value.is_none() && o.curve.is_empty());
+            return;
+        };
+        let weights = pareto::weights(ranges.len(), &mut seed::stream(self.seed, &format!("objectives/{trial}")));
+        history.retain_mut(|o| {
+            let Some(t) = state.trials.get(&o.trial) else { return false };
+            let weighed = |epoch: u32| Some(pareto::chebyshev(&state.losses(epoch, t)?, &ranges, &weights));
+            let had_value = o.value.is_some();
+            o.value = t.best_epoch.filter(|_| had_value).and_then(weighed);
+            o.curve = o.curve.iter().filter_map(|(epoch, _)| Some((*epoch, weighed(*epoch)?))).collect();
+            had_value == o.value.is_some()
+        });
+    }
 }

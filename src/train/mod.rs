@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod checkpoint;
 mod console;
+mod cost;
 pub mod device;
 pub mod loss;
 pub mod optim;

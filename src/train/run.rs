@@ -13,7 +13,7 @@ use super::schedule::Schedule;
 use super::settings::Settings;
 use super::start::Start;
 use super::step::{Pass, accumulate, clamp_scale, scale_ceiling};
-use super::{console, device, trained};
+use super::{console, cost, device, trained};
 use crate::base::files;
 use crate::base::seed;
 use crate::base::time::Timestamp;
@@ -247,7 +247,8 @@ impl<'a> Run<'a> {
     /// Measures the model; whether it is the best trained one so far.
     fn validate(&mut self) -> Result<bool, Failure> {
         let start = Instant::now();
-        let (metrics, intervals) = self.with_averages(Self::measure)?;
+        let (mut metrics, intervals) = self.with_averages(Self::measure)?;
+        metrics.extend(cost::measure(&self.model, &self.val.set, &self.spec.automl.objectives)?);
         let (epoch, step) = (self.meta.epoch, self.meta.step);
         let value = metrics.get(&self.job.metric).copied().flatten();
         let shown = value.map_or("not finite".to_owned(), |v| format!("{v:.4}"));

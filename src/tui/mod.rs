@@ -6,7 +6,6 @@
 
 pub mod app;
 pub mod filter;
-pub mod importance;
 pub mod keymap_table;
 pub mod layout;
 pub mod rows;

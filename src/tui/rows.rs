@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::base::ids::TrialId;
 use crate::journal::event::{Direction, Params};
+use crate::search::importance::Importance;
 use crate::state::TrialStatus;
 
 /// Points of a curve: (epoch, value); a value that was not finite is NaN.
@@ -95,6 +96,8 @@ pub struct Study {
     pub elapsed_s: f64,
     /// Seconds that are left, as far as one can tell.
     pub eta_s: Option<f64>,
+    /// The parameters, most important first; empty while too few trials have a value.
+    pub importance: Vec<Importance>,
     /// Seconds since the last event; what "live" and "stale" are judged by.
     pub age_s: f64,
 }

@@ -12,7 +12,10 @@ use crate::base::ids::TrialId;
 use crate::base::time::{Timestamp, seconds_between};
 use crate::journal::event::Slot;
 use crate::journal::layout::StudyDir;
+use crate::search::importance::Importance;
+use crate::search::space::Space;
 use crate::state::{StateReader, StudyState, TrialState, snapshot};
+use crate::study::importance;
 
 /// Of a console, this much of its end is shown.
 const LOG_BYTES: u64 = 256 << 10;
@@ -26,6 +29,27 @@ pub struct Source {
     /// The console that was read last and its length then.
     console: Option<(TrialId, u64)>,
     live: bool,
+    importance: Importances,
+}
+
+/// The importance of the parameters, computed again only when another trial has come to rest.
+#[derive(Debug, Default)]
+struct Importances {
+    space: Option<Space>,
+    resting: usize,
+    list: Vec<Importance>,
+}
+
+impl Importances {
+    fn of(&mut self, dir: &StudyDir, state: &StudyState) -> Vec<Importance> {
+        let resting = state.trials.values().filter(|t| !t.state.is_active() && t.value.is_some()).count();
+        if resting != self.resting {
+            self.resting = resting;
+            self.space = self.space.take().or_else(|| importance::space(dir));
+            self.list = self.space.as_ref().map(|s| importance::of_study(s, state)).unwrap_or_default();
+        }
+        self.list.clone()
+    }
 }
 
 /// Learning rates of the image and the text tower.
@@ -39,7 +63,13 @@ impl Source {
     pub fn open(dir: &StudyDir) -> io::Result<Self> {
         let mut reader = StateReader::new(dir.clone());
         reader.poll()?;
-        Ok(Self { reader, rates: spec_rates(&dir.spec()), console: None, live: false })
+        Ok(Self {
+            reader,
+            rates: spec_rates(&dir.spec()),
+            console: None,
+            live: false,
+            importance: Importances::default(),
+        })
     }
 
     /// Whether a controller had the study at the last look.
@@ -57,7 +87,9 @@ impl Source {
         let now = Timestamp::now();
         let state = self.reader.state();
         let trials = state.trials.values().map(|t| trial(t, self.rates, now)).collect();
-        Ok((study(state, self.live, now), trials))
+        let mut study = study(state, self.live, now);
+        study.importance = self.importance.of(self.reader.dir(), state);
+        Ok((study, trials))
     }
 
     /// Puts the console of the selected trial into the app when it grew; tells whether it did.
@@ -123,6 +155,7 @@ pub fn study(state: &StudyState, live: bool, now: Timestamp) -> Study {
         best: state.best().map(|t| t.id),
         elapsed_s: state.elapsed(until),
         eta_s: state.eta(now),
+        importance: Vec::new(),
         age_s: last.map_or(0.0, |ts| seconds_between(ts, now)),
     }
 }

@@ -175,3 +175,44 @@ fn controller_killed_anywhere_loses_and_repeats_nothing() {
         }
     }
 }
+
+/// Killed at any moment, a study with rungs trains no epoch twice, and what a trial has learned at one rung is where it goes
+/// on at the next.
+#[test]
+fn rungs_resume_from_their_checkpoints_whenever_the_controller_is_killed() {
+    for round in 0..4_u64 {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = "asha,epochs=9,trials=8,confirm=1,slots=3";
+        let start = || controller_process(dir.path(), plan).spawn().unwrap();
+        for kill in 0..2_u64 {
+            let mut controller = start();
+            std::thread::sleep(Duration::from_millis(40 + (round * 71 + kill * 53) % 200));
+            controller.kill().unwrap();
+            controller.wait().unwrap();
+        }
+        assert!(start().wait().unwrap().success());
+        let study = StudyDir::new(dir.path());
+        let state = load(&study).unwrap();
+        assert!(state.ended.is_some(), "round {round}");
+        let mut lengths = Vec::new();
+        for (id, trial) in &state.trials {
+            assert!(trial.state.is_final(), "round {round} trial {id}: {}", trial.state.name());
+            let lines = Tail::new(study.trial(*id).events()).read::<JobEvent>().unwrap();
+            let epochs: Vec<u32> = lines
+                .iter()
+                .filter_map(|l| if let JobEvent::EpochEnded { epoch, .. } = l.event { Some(epoch) } else { None })
+                .collect();
+            assert_eq!(epochs, (1..=trial.epochs).collect::<Vec<_>>(), "round {round} trial {id}");
+            let model = study.trial(*id).best().model();
+            let x = trial.params["x"].as_f64().unwrap();
+            assert_eq!(std::fs::read_to_string(model).unwrap(), weights(x, trial.epochs), "round {round} trial {id}");
+            lengths.push(trial.epochs);
+        }
+        assert_eq!(state.trials[&TrialId(0)].epochs, 9, "the baseline trains in full");
+        assert!(lengths.iter().all(|n| [1, 3, 9].contains(n)) && lengths.contains(&1), "{lengths:?}");
+        // Nothing but trial 4 is as good as trial 4, so it is the one that is run again, with a seed of its own.
+        assert_eq!(state.trials[&TrialId(8)].repeats, Some(TrialId(4)));
+        let spec = std::fs::read_to_string(study.trial(TrialId(8)).spec()).unwrap();
+        assert!(spec.contains("train.seed"), "{spec}");
+    }
+}

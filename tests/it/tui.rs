@@ -7,6 +7,7 @@ use cliptune::journal::event::{Direction, JobEvent, Outcome, PointOrigin, Slot, 
 use cliptune::journal::layout::StudyDir;
 use cliptune::journal::spool::Command;
 use cliptune::journal::writer::Writer;
+use cliptune::search::importance::Importance;
 use cliptune::state::TrialStatus;
 use cliptune::tui::app::{App, Effect, Mode, View};
 use cliptune::tui::keymap_table::Key;
@@ -54,6 +55,11 @@ fn trial(id: u32, status: TrialStatus, values: &[f64], budget: u32, rates: (f64,
     }
 }
 
+fn importance() -> Vec<Importance> {
+    let of = |key: &str, share, trend| Importance { key: key.to_owned(), share, spread: 0.05, trend, trials: 8 };
+    vec![of("train.optim.vision_lr", 0.62, Some(-0.8)), of("train.optim.text_lr", 0.17, Some(0.1))]
+}
+
 fn study() -> App {
     let study = Study {
         name: "clip-lr-sweep".to_owned(),
@@ -67,6 +73,7 @@ fn study() -> App {
         best: Some(TrialId(1)),
         elapsed_s: 6130.0,
         eta_s: Some(12_260.0),
+        importance: importance(),
         age_s: 1.0,
     };
     let trials = vec![

@@ -68,6 +68,12 @@ pub trait Sampler: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// By how much the best value is expected to improve at `point`, in the unit of the metric; `None` when the sampler has
+    /// no model to tell.
+    fn expected_gain(&self, _ctx: &SuggestContext<'_>, _point: &Params) -> Option<f64> {
+        None
+    }
+
     /// Whether it has no point left for `ctx.trial`.
     fn is_exhausted(&self, ctx: &SuggestContext<'_>) -> bool {
         self.points(ctx.space, ctx.seed).is_some_and(|points| first_new(ctx, &points).is_none())

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use super::{Controller, Left};
 use crate::base::files;
 use crate::base::ids::TrialId;
-use crate::journal::event::{PointOrigin, Slot, StudyEvent, TrialEnd};
+use crate::base::seed;
+use crate::journal::event::{Params, PointOrigin, Slot, StudyEvent, TrialEnd};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::{Action, Job};
+use crate::state::TrialState;
 use crate::study::core::Command;
 use crate::study::launch::{Order, Ticket, study_word, trial_word};
 use crate::study::recover::{self, Folder};
@@ -32,9 +34,12 @@ impl Controller<'_> {
                 Command::StopJob { trial, why } => self.workers.stop(self.config.launcher.as_mut(), trial, &why),
                 Command::QueueTrial { trial, why } => self.append(StudyEvent::TrialQueued { trial, why })?,
                 Command::ShrinkTrial { trial, failure } => self.shrink(trial, failure)?,
-                Command::PauseTrial { trial } => self.append(StudyEvent::TrialPaused { trial, at_rung: false })?,
+                Command::PauseTrial { trial, at_rung } => self.append(StudyEvent::TrialPaused { trial, at_rung })?,
+                Command::ExtendTrial { trial, budget } => self.append(StudyEvent::TrialExtended { trial, budget })?,
+                Command::GiveUpTrial { trial, why } => self.append(StudyEvent::TrialGivenUp { trial, why })?,
                 Command::EndTrial { trial, end, failure } => self.end_trial(trial, end, failure)?,
-                Command::Suggest { trial } => self.suggest(trial)?,
+                Command::Suggest { trial, budget } => self.suggest(trial, budget)?,
+                Command::Repeat { trial, of } => self.repeat(trial, of)?,
                 Command::Launch { trial, attempt, slot } => launches.push(Launch { trial, attempt, slot }),
                 Command::Promote { trial } => self.promote(trial)?,
                 Command::EndStudy { reason } => {
@@ -48,17 +53,38 @@ impl Controller<'_> {
         Ok(None)
     }
 
-    fn suggest(&mut self, trial: TrialId) -> io::Result<()> {
+    fn suggest(&mut self, trial: TrialId, budget: u32) -> io::Result<()> {
+        let config = &self.config;
         let (params, origin) = if trial.0 == 0 {
-            (self.config.specs.baseline(), PointOrigin::Baseline)
+            (config.specs.baseline(), PointOrigin::Baseline)
         } else if let Some(params) = self.state.enqueued.front() {
             (params.clone(), PointOrigin::Enqueued)
         } else {
-            (self.config.points.suggest(&self.state, trial), PointOrigin::Sampler)
+            (config.points.suggest(&self.state, trial), PointOrigin::Sampler)
         };
-        let budget = self.config.max_epochs;
-        let (repeats, expected_gain) = (None, None);
+        let asked = origin == PointOrigin::Sampler && config.plan.min_gain.is_some();
+        let gain = if asked { config.points.expected_gain(&self.state, trial, &params) } else { None };
+        let expected_gain = gain.filter(|g| g.is_finite());
+        self.append(StudyEvent::TrialSuggested { trial, params, origin, budget, repeats: None, expected_gain })
+    }
+
+    fn repeat(&mut self, trial: TrialId, of: TrialId) -> io::Result<()> {
+        let Some(first) = self.state.trials.get(&of) else { return Ok(()) };
+        let (params, budget, origin) = (first.params.clone(), first.epochs.max(1), PointOrigin::Repeat);
+        let (repeats, expected_gain) = (Some(of), None);
         self.append(StudyEvent::TrialSuggested { trial, params, origin, budget, repeats, expected_gain })
+    }
+
+    /// What the trial changes in the spec.
+    fn values(&self, trial: &TrialState) -> Params {
+        let first = trial.repeats.and_then(|of| self.state.trials.get(&of)).unwrap_or(trial);
+        let mut values = if first.origin == PointOrigin::Baseline { Params::new() } else { trial.params.clone() };
+        if trial.repeats.is_some() {
+            // Small enough for every reader of the spec to hold it exactly.
+            let seed = seed::child(self.config.seed, &format!("repeat/{}", trial.id)) >> 32;
+            values.insert("train.seed".to_owned(), seed.into());
+        }
+        values
     }
 
     fn end_trial(&mut self, trial: TrialId, end: TrialEnd, failure: Option<Failure>) -> io::Result<()> {
@@ -72,8 +98,7 @@ impl Controller<'_> {
     /// A trial that did not fit is tried again with half the batch; what changed is in the journal.
     fn shrink(&mut self, trial: TrialId, failure: Failure) -> io::Result<()> {
         let Some(t) = self.state.trials.get(&trial) else { return Ok(()) };
-        let params = if t.origin == PointOrigin::Baseline { Default::default() } else { t.params.clone() };
-        match self.config.specs.smaller(&params) {
+        match self.config.specs.smaller(&self.values(t)) {
             Some(values) => {
                 let why = failure.to_string();
                 self.append(StudyEvent::TrialAdjusted { trial, values, why })
@@ -173,7 +198,7 @@ impl Controller<'_> {
         let job_dir = self.config.dir.trial(launch.trial);
         std::fs::create_dir_all(job_dir.path()).map_err(files::with_path(job_dir.path()))?;
         let Some(t) = self.state.trials.get(&launch.trial) else { return Ok(false) };
-        let mut params = if t.origin == PointOrigin::Baseline { Default::default() } else { t.params.clone() };
+        let mut params = self.values(t);
         params.extend(t.adjusted.clone());
         let (budget, starts_anew) = (t.budget, t.starts_anew);
         let yaml = match self.config.specs.trial(&params, job_dir.path()) {

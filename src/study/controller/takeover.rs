@@ -88,6 +88,10 @@ impl<'a> Controller<'a> {
         if self.state.meta.is_none() {
             files::atomic_write(&config.dir.spec(), config.specs.study().as_bytes())?;
             files::atomic_write(&config.dir.space(), config.specs.space().as_bytes())?;
+            let mut rungs = config.plan.scheduler.rungs(config.max_epochs);
+            if rungs.len() < 2 {
+                rungs.clear();
+            }
             self.append(StudyEvent::StudyCreated {
                 name: config.name.clone(),
                 spec_hash: config.spec_hash(),
@@ -98,9 +102,9 @@ impl<'a> Controller<'a> {
                 max_trials: config.max_trials,
                 max_epochs: config.max_epochs,
                 fixed: config.fixed.clone(),
-                scheduler: "none".to_owned(),
-                rungs: Vec::new(),
-                objectives: Vec::new(),
+                scheduler: config.plan.scheduler.name().to_owned(),
+                rungs,
+                objectives: config.objectives.clone(),
             })?;
         }
         self.append(StudyEvent::ControllerStarted {

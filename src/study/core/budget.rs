@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
+use crate::base::units;
 use crate::journal::failure::{Failure, Policy};
 use crate::state::{StudyState, TrialState, TrialStatus, rank_compare};
 
@@ -47,25 +48,53 @@ pub(super) fn reason(halt: &Halt) -> String {
     }
 }
 
-/// Whether the wall-clock budget is used up: running trials are stopped too.
-pub(super) fn is_over_time(state: &StudyState, plan: &Plan, now: Timestamp) -> bool {
-    plan.time_budget.is_some_and(|budget| state.elapsed(now) >= budget)
+/// A budget that is used up.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Spent {
+    /// Which one and how.
+    pub(super) why: String,
+    /// Whether running trials are stopped as well; otherwise no new point is tried, and what is worth finishing is finished.
+    pub(super) hard: bool,
 }
 
-/// Set when the last `patience` finished trials brought no new best.
-pub(super) fn out_of_patience(state: &StudyState, plan: &Plan) -> Option<String> {
-    if plan.patience == 0 {
-        return None;
-    }
-    let mut finished: Vec<&TrialState> = state
-        .trials
-        .values()
-        .filter(|t| matches!(t.state, TrialStatus::Completed | TrialStatus::Pruned | TrialStatus::Failed))
-        .collect();
-    finished.sort_by_key(|t| (t.finished, t.id));
-    let mut best = None;
-    let mut without = 0;
-    for trial in finished {
+/// The first budget that is used up.
+pub(super) fn spent(state: &StudyState, plan: &Plan, now: Timestamp) -> Option<Spent> {
+    let hard = |why: String| Spent { why, hard: true };
+    let soft = |why: String| Spent { why, hard: false };
+    let time = plan.time_budget.filter(|budget| state.elapsed(now) >= *budget);
+    let devices = plan.device_hours.filter(|hours| state.device_seconds(now) >= hours * 3600.0);
+    time.map(|_| hard("the time budget is used up (automl.time_budget)".to_owned()))
+        .or_else(|| devices.map(|hours| hard(format!("{hours} hours of devices are used up (automl.gpu_hours)"))))
+        .or_else(|| out_of_epochs(state, plan).map(soft))
+        .or_else(|| out_of_patience(state, plan).map(soft))
+        .or_else(|| out_of_hope(state, plan).map(soft))
+}
+
+/// Epochs for the search: those that no trial has been allotted yet, less what the confirmation of the winner may need.
+pub(super) fn epochs_to_search(state: &StudyState, plan: &Plan) -> u64 {
+    let full = state.meta.as_ref().map_or(1, |m| u64::from(m.max_epochs));
+    let runs = (plan.confirm.top * plan.confirm.seeds) as u64;
+    epochs_left(state, plan).saturating_sub(runs.saturating_mul(full))
+}
+
+/// Epochs that no trial has been allotted yet.
+pub(super) fn epochs_left(state: &StudyState, plan: &Plan) -> u64 {
+    let taken = |t: &TrialState| if t.state.is_final() { t.epochs } else { t.epochs.max(t.budget) };
+    let all: u64 = state.trials.values().map(|t| u64::from(taken(t))).sum();
+    plan.epoch_budget.map_or(u64::MAX, |budget| budget.saturating_sub(all))
+}
+
+fn out_of_epochs(state: &StudyState, plan: &Plan) -> Option<String> {
+    let budget = plan.epoch_budget?;
+    let next = super::first_budget(state, plan, super::next_trial(state));
+    (epochs_to_search(state, plan) < u64::from(next))
+        .then(|| format!("{budget} epochs are used up (automl.epoch_budget)"))
+}
+
+/// Points that were tried in vain since the best one. A trial at a rung has been measured as well as it will be for now.
+fn out_of_patience(state: &StudyState, plan: &Plan) -> Option<String> {
+    let (mut best, mut without) = (None, 0);
+    for trial in state.trials.values().filter(|t| t.repeats.is_none() && is_measured(t)) {
         if rank_compare(trial.value, best, state.direction()).is_lt() {
             best = trial.value;
             without = 0;
@@ -73,5 +102,21 @@ pub(super) fn out_of_patience(state: &StudyState, plan: &Plan) -> Option<String>
             without += 1;
         }
     }
-    (without >= plan.patience).then(|| format!("{without} trials brought no improvement (automl.patience)"))
+    let why = || format!("{without} trials brought no improvement (automl.patience)");
+    (plan.patience > 0 && without >= plan.patience).then(why)
+}
+
+fn is_measured(trial: &TrialState) -> bool {
+    trial.at_rung || matches!(trial.state, TrialStatus::Completed | TrialStatus::Pruned | TrialStatus::Failed)
+}
+
+/// The sampler itself expects next to nothing of the points that it proposed last.
+fn out_of_hope(state: &StudyState, plan: &Plan) -> Option<String> {
+    /// One small number may be an accident of a poor fit.
+    const IN_A_ROW: usize = 3;
+    let least = plan.min_gain?;
+    let last: Vec<f64> = state.trials.values().rev().filter_map(|t| t.expected_gain).take(IN_A_ROW).collect();
+    let most = last.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (last.len() == IN_A_ROW && most < least)
+        .then(|| format!("the next points promise {} at most (automl.min_gain is {least})", units::number(most)))
 }

@@ -6,24 +6,32 @@
 mod budget;
 mod plan;
 mod settle;
+mod start;
 mod winner;
 
+use super::history::observations;
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
-use crate::journal::event::Slot;
+use crate::base::units;
+use crate::journal::event::TrialEnd;
 use crate::state::{StudyState, TrialState, TrialStatus};
 
 pub use budget::{Halt, halt};
-pub use plan::{Command, Plan};
+pub use plan::{Command, Confirm, Plan};
 pub use winner::promotion;
 
-use budget::{is_over_time, out_of_patience, reason};
-use settle::{settle, stop_jobs};
+use budget::{Spent, reason, spent};
+use settle::{give_up, settle, stop_jobs};
 
 /// The commands that the present calls for; empty means to wait.
 pub fn step(state: &StudyState, plan: &Plan, now: Timestamp, leaving: bool) -> Vec<Command> {
-    let over = is_over_time(state, plan, now);
-    let decisions: Vec<Command> = state.trials.values().filter_map(|t| settle(t, plan, over)).collect();
+    let spent = spent(state, plan, now);
+    let over = spent.as_ref().filter(|s| s.hard);
+    let full = state.meta.as_ref().map_or(1, |m| m.max_epochs);
+    let mut decisions: Vec<Command> =
+        state.trials.values().filter_map(|t| settle(t, plan, full, over.is_some())).collect();
+    let history = observations(state);
+    decisions.extend(give_up(state, plan, &history, full));
     if !decisions.is_empty() {
         return decisions;
     }
@@ -36,71 +44,55 @@ pub fn step(state: &StudyState, plan: &Plan, now: Timestamp, leaving: bool) -> V
         }
         return commands;
     }
-    let exhausted = over.then(|| "the time budget is used up".to_owned()).or_else(|| out_of_patience(state, plan));
-    if !over && !state.paused && state.held.is_none() {
-        commands.extend(start(state, plan, exhausted.is_some()));
+    let next = start::next(state, plan, &history, spent.as_ref());
+    if over.is_none() && !state.paused && state.held.is_none() {
+        commands.extend(start::start(state, plan, next.clone()));
     }
     if commands.is_empty() && active == 0 {
-        commands.extend(finish(state, plan, over, exhausted));
+        commands.extend(finish(state, plan, spent, next.is_some()));
     }
     commands
 }
 
-/// New trials while slots are left over, one suggestion at a time: the next one should see it. Then the waiting trials onto
-/// the slots, all at once.
-fn start(state: &StudyState, plan: &Plan, exhausted: bool) -> Vec<Command> {
-    let active: Vec<&TrialState> = state.trials.values().filter(|t| t.state.is_active()).collect();
-    let limit = if plan.max_concurrent == 0 { plan.slots.len() } else { plan.max_concurrent };
-    let taken = |slot: &Slot| active.iter().any(|t| t.slot.as_ref().is_some_and(|s| s.index == slot.index));
-    let is_free = |s: &&Slot| !taken(s) && !s.gpus.iter().any(|gpu| plan.busy.contains(gpu));
-    let mut free: Vec<&Slot> = plan.slots.iter().filter(is_free).take(limit.saturating_sub(active.len())).collect();
-    let mut queued: Vec<&TrialState> = state.trials.values().filter(|t| t.state == TrialStatus::Queued).collect();
-    let next = next_trial(state);
-    let wants_more = !exhausted && next.0 < max_trials(state);
-    if queued.len() < free.len() && (wants_more || !state.enqueued.is_empty()) {
-        return vec![Command::Suggest { trial: next }];
-    }
-    queued.sort_by_key(|t| (std::cmp::Reverse(t.priority), t.id));
-    let mut commands = Vec::new();
-    for trial in queued {
-        if free.is_empty() {
-            break;
-        }
-        // After a failure of the machine rather another device, when there is a choice.
-        let elsewhere = free.iter().position(|s| !trial.has_failed_on(s)).unwrap_or(0);
-        let slot = free.remove(elsewhere).clone();
-        commands.push(Command::Launch { trial: trial.id, attempt: trial.attempt + 1, slot });
-    }
-    commands
-}
-
-fn finish(state: &StudyState, plan: &Plan, over: bool, exhausted: Option<String>) -> Option<Command> {
-    let has_queued = state.trials.values().any(|t| t.state == TrialStatus::Queued);
-    let all_suggested = next_trial(state).0 >= max_trials(state) && state.enqueued.is_empty();
-    if !over && (has_queued || !(all_suggested || exhausted.is_some())) {
+/// Nothing runs and nothing is to be started: what is left undecided is decided, the winner confirmed and promoted.
+fn finish(state: &StudyState, plan: &Plan, spent: Option<Spent>, has_more: bool) -> Vec<Command> {
+    let is_over = spent.as_ref().is_some_and(|s| s.hard);
+    let trials = || state.trials.values();
+    if !is_over && (has_more || trials().any(|t| t.state == TrialStatus::Queued)) {
         // Held back by a pause of the study.
-        return None;
+        return Vec::new();
     }
-    if let Some(trial) = promotion(state, plan) {
-        return Some(Command::Promote { trial });
+    let left = trials().filter(|t| t.at_rung && t.state == TrialStatus::Paused);
+    let prune = |t: &TrialState| Command::EndTrial { trial: t.id, end: TrialEnd::Pruned, failure: None };
+    let mut commands: Vec<Command> = left.map(prune).collect();
+    if commands.is_empty() && !is_over {
+        commands = winner::repeats(state, plan);
+    }
+    if commands.is_empty() {
+        commands.extend(promotion(state, plan).map(|trial| Command::Promote { trial }));
+    }
+    if !commands.is_empty() {
+        return commands;
     }
     if state.ended.is_some() {
-        return Some(Command::Leave { reason: "done".to_owned() });
+        return vec![Command::Leave { reason: "done".to_owned() }];
     }
-    let paused = state.trials.values().filter(|t| t.state == TrialStatus::Paused).count();
-    let mut reason = exhausted.unwrap_or_else(|| "all trials are done".to_owned());
+    let paused = trials().filter(|t| t.state == TrialStatus::Paused).count();
+    let mut reason = spent.map_or_else(|| "all trials are done".to_owned(), |s| s.why);
     if paused > 0 {
-        reason.push_str(&format!("; {} paused", crate::base::units::plural(paused, "trial")));
+        reason.push_str(&format!("; {} paused", units::plural(paused, "trial")));
     }
-    Some(Command::EndStudy { reason })
+    vec![Command::EndStudy { reason }]
 }
 
 fn next_trial(state: &StudyState) -> TrialId {
     TrialId(state.trials.keys().next_back().map_or(0, |id| id.0 + 1))
 }
 
-fn max_trials(state: &StudyState) -> u32 {
-    state.meta.as_ref().map_or(0, |m| m.max_trials)
+/// The epochs that a new trial is allotted. The baseline trains in full: everything is compared with it.
+fn first_budget(state: &StudyState, plan: &Plan, trial: TrialId) -> u32 {
+    let full = state.meta.as_ref().map_or(1, |m| m.max_epochs);
+    if trial == TrialId(0) { full } else { plan.scheduler.allot(full, trial).clamp(1, full) }
 }
 
 #[cfg(test)]

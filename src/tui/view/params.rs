@@ -1,12 +1,12 @@
-//! View 3: how strongly each parameter goes with the metric, and the points themselves, best first.
+//! View 3: how much each parameter matters, and the points themselves, best first.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use serde_json::Value;
 
 use crate::base::units;
+use crate::search::importance::{ENOUGH, Importance};
 use crate::tui::app::App;
-use crate::tui::importance::{self, Importance};
 use crate::tui::rows::short;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::{bars, text};
@@ -23,11 +23,12 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
             *y += 1;
         }
     };
-    let list = importance::importance(&app.trials);
+    let list = &app.study.importance;
     if list.is_empty() {
-        put(buffer, &mut y, "three trials with a value are needed to compare parameters", Role::Muted);
+        let few = format!("{ENOUGH} trials with a value are needed to compare parameters");
+        put(buffer, &mut y, &few, Role::Muted);
     } else {
-        let title = format!("rank correlation with {}, {}", app.study.metric, units::plural(list[0].trials, "trial"));
+        let title = format!("share of the variance of {}, and whether it rises with the parameter", app.study.metric);
         put(buffer, &mut y, &title, Role::Muted);
     }
     // At most half of the area, so that the points have room.
@@ -35,7 +36,7 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         put(buffer, &mut y, &bar(item, theme, area.width.into()), Role::Text);
     }
     y += 1;
-    let mut keys: Vec<String> = list.into_iter().map(|i| i.key).collect();
+    let mut keys: Vec<String> = list.iter().map(|i| i.key.clone()).collect();
     for key in app.trials.iter().flat_map(|t| t.params.keys()) {
         if !keys.contains(key) {
             keys.push(key.clone());
@@ -54,8 +55,13 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
 
 fn bar(item: &Importance, theme: Theme, width: usize) -> String {
     let cells = width.saturating_sub(26).clamp(4, 30);
-    let bar = bars::bar(item.correlation.abs(), 1.0, cells, theme.ascii);
-    format!("{} {bar} {:+.2}", text::left(short(&item.key), 18), item.correlation)
+    let bar = bars::bar(item.share, 1.0, cells, theme.ascii);
+    let trend = match item.trend {
+        Some(t) if t > 0.3 => theme.pick("↑", "+"),
+        Some(t) if t < -0.3 => theme.pick("↓", "-"),
+        _ => " ",
+    };
+    format!("{} {bar} {:3.0} % {trend}", text::left(short(&item.key), 18), 100.0 * item.share)
 }
 
 /// The baseline has no point: its parameters are the spec's.

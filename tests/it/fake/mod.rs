@@ -23,8 +23,9 @@ use cliptune::journal::job::{Action, Job};
 use cliptune::journal::layout::{CheckpointDir, JobDir, StudyDir};
 use cliptune::journal::tail::Tail;
 use cliptune::journal::writer::Writer;
+use cliptune::search::scheduler::{self, Settings};
 use cliptune::state::{StudyState, TrialStatus};
-use cliptune::study::core::Plan;
+use cliptune::study::core::{Confirm, Plan};
 use cliptune::study::launch::{Local, WorkerCommand};
 use cliptune::study::retention::Rule;
 use cliptune::study::{Left, Points, Signals, Silent, Specs, StudyConfig, run};
@@ -265,12 +266,14 @@ pub(crate) fn slots(count: usize) -> Vec<Slot> {
     (0..count).map(|index| Slot { index, gpus: Vec::new(), threads: 1 }).collect()
 }
 
-/// The study of a plan; `max_trials` unless the plan says `trials=N`.
+/// The study of a plan; `max_trials` unless the plan says `trials=N`. With `asha` trials pause at rungs.
 pub(crate) fn config(dir: &Path, plan: &str, max_trials: u32) -> StudyConfig {
     let number = |name: &str| {
         let part = plan.split(',').find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
         part.map(|n| n.parse::<u32>().unwrap())
     };
+    let scheduler = if plan.contains("asha") { "asha" } else { "none" };
+    let scheduler = scheduler::by_name(scheduler, Settings::default()).unwrap_or_else(|p| panic!("{p}"));
     StudyConfig {
         dir: StudyDir::new(dir),
         name: "test".to_owned(),
@@ -278,12 +281,15 @@ pub(crate) fn config(dir: &Path, plan: &str, max_trials: u32) -> StudyConfig {
         metric: "val/t2i_mAP".to_owned(),
         direction: Direction::Maximize,
         max_trials: number("trials").unwrap_or(max_trials),
-        max_epochs: 3,
+        max_epochs: number("epochs").unwrap_or(3),
+        objectives: Vec::new(),
         fixed: Params::new(),
         plan: Plan {
             slots: slots(number("slots").unwrap_or(2) as usize),
             retries: number("retries").unwrap_or(1),
             time_budget: number("budget").map(f64::from),
+            scheduler: scheduler.into(),
+            confirm: Confirm { top: number("confirm").unwrap_or(0) as usize, seeds: 1 },
             ..Plan::default()
         },
         retention: Rule::default(),
