@@ -14,7 +14,7 @@ use crate::base::files::OwnerLock;
 use crate::base::time::{Clock, SystemClock};
 use crate::journal::tail::Tail;
 use crate::journal::writer::Writer;
-use crate::search::algorithm::{self, Algorithm, Plan};
+use crate::search::algorithm::{self, Algorithm, Budget, Plan};
 use crate::search::asktell::{Init, Record, Request, Session};
 use crate::search::scheduler::Settings;
 
@@ -42,7 +42,7 @@ struct Durable {
 /// Every problem that keeps it from doing its work.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     // Names are looked up before the first line, whose numbers may still change what `auto` becomes.
-    let plan = Plan { trials: 50, workers: 1, max_epochs: 1, settings: Settings::default() };
+    let plan = Plan { trials: 50, budget: Budget::Epochs, workers: 1, max_epochs: 1, settings: Settings::default() };
     let chosen = Algorithm::by_name(&args.sampler, &args.scheduler, &plan)?;
     chosen.note.iter().for_each(|note| output::note(note));
     let mut durable: Option<Durable> = None;

@@ -13,12 +13,13 @@ use crate::gpu;
 use crate::journal::event::Params;
 use crate::journal::job::{Action, Job};
 use crate::journal::layout::{JobDir, StudyDir};
+use crate::search::sampler::distinct;
 use crate::spec::{Resolved, sections};
 use crate::state::StudyState;
 use crate::study::core::Plan;
 use crate::study::retention::{Keep, Rule};
 use crate::study::source::{SamplerPoints, SpecSource};
-use crate::study::{self, Left, Signals, StudyConfig};
+use crate::study::{self, Left, Signals, Specs, StudyConfig};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -234,12 +235,21 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
     let place = launcher::place(resolved)?;
     let tuning = tuning(automl, epochs, place.slots.len())?;
     said.extend(tuning.said);
+    tuning.sampler.accepts(&space)?;
     let dir = StudyDir::new(results_dir(resolved));
     let name = automl.name.clone().unwrap_or_else(|| {
         dir.path().file_name().map_or_else(|| "study".to_owned(), |n| n.to_string_lossy().into_owned())
     });
-    let points = SamplerPoints { space: space.clone(), sampler: tuning.sampler, seed: automl.seed };
-    let specs = SpecSource { spec: resolved.clone(), space, max_epochs: automl.max_epochs };
+    let specs = SpecSource { spec: resolved.clone(), space: space.clone(), max_epochs: automl.max_epochs };
+    let max_trials = match tuning.sampler.points(&space, automl.seed) {
+        None => max_trials,
+        Some(points) => {
+            // No trial twice: the baseline may be one of the points.
+            let all = distinct(&space, points.iter().chain([&specs.baseline()]));
+            max_trials.min(u32::try_from(all).unwrap_or(u32::MAX))
+        }
+    };
+    let points = SamplerPoints { space, sampler: tuning.sampler, seed: automl.seed };
     let config = StudyConfig {
         dir,
         name,

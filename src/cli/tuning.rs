@@ -5,14 +5,11 @@ use std::sync::Arc;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::journal::event::{Direction, Objective};
-use crate::search::algorithm::{self, ALIASES, Algorithm};
+use crate::search::algorithm::{self, Algorithm, Budget};
 use crate::search::sampler::Sampler;
 use crate::search::scheduler::{Scheduler, Settings};
 use crate::spec::sections::AutomlSection;
 use crate::study::core::{Confirm, Plan};
-
-/// Trials from which `auto` divides epochs among them: with fewer, a model-based search would hardly get past its start.
-const MANY: u64 = 40;
 
 /// What a study's search is made of.
 #[derive(Debug)]
@@ -35,12 +32,14 @@ pub(super) fn tuning(automl: &AutomlSection, max_epochs: u32, slots: usize) -> R
     let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     let settings = Settings { min_epochs: small(automl.min_epochs), factor: small(automl.reduction_factor) };
     let workers = if automl.max_concurrent == 0 { slots as u64 } else { automl.max_concurrent.min(slots as u64) };
-    let wanted =
-        algorithm::Plan { trials: small(automl.max_trials), workers: small(workers).max(1), max_epochs, settings };
-    let own = |name: &str| ALIASES.iter().any(|a| a.name == name && a.scheduler != "auto");
-    let is_left_open = automl.scheduler == "auto" && !own(&automl.algorithm.to_ascii_lowercase());
-    let scheduler = if is_left_open && automl.max_trials < MANY { "none" } else { &automl.scheduler };
-    let found = Algorithm::by_name(&automl.algorithm, scheduler, &wanted);
+    let wanted = algorithm::Plan {
+        trials: small(automl.max_trials),
+        budget: Budget::Trials,
+        workers: small(workers).max(1),
+        max_epochs,
+        settings,
+    };
+    let found = Algorithm::by_name(&automl.algorithm, &automl.scheduler, &wanted);
     let objectives = objectives(automl);
     let (chosen, objectives) = match (found, objectives) {
         (Ok(chosen), Ok(objectives)) => (chosen, objectives),

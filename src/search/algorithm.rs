@@ -10,12 +10,23 @@ use crate::base::exit::ExitCode;
 pub struct Plan {
     /// About how many full trials the budget pays for.
     pub trials: u32,
+    /// What uses up the budget.
+    pub budget: Budget,
     /// Trials side by side.
     pub workers: u32,
     /// Epochs of a full trial.
     pub max_epochs: u32,
     /// Epochs and factor of the rungs.
     pub settings: Settings,
+}
+
+/// What uses up a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// Epochs: trials that stop early leave room for more.
+    Epochs,
+    /// Trials, however short.
+    Trials,
 }
 
 /// A sampler and a scheduler.
@@ -62,11 +73,14 @@ pub const ALIASES: [Alias; 10] = [
 
 /// Full trials a worker up to which stopping early pays: with more, every promising point can be trained in full anyway.
 const FEW: u32 = 30;
+/// Trials from which stopping early pays when they are what is counted: the wide start of a search with short trials needs
+/// more than half of as many.
+const MANY: u32 = 40;
 
 impl Algorithm {
     /// The sampler called `sampler` (or what an alias of that name stands for) and the scheduler called `scheduler`, `auto`
-    /// being the one that goes with the sampler: none for a list of points and when the budget pays for more than 30 full
-    /// trials a worker, else asha.
+    /// being the one that goes with the sampler: none for a list of points, none when a budget of epochs pays for more than 30
+    /// full trials a worker or a budget of trials for fewer than 40, else asha.
     ///
     /// # Errors
     /// When there are no such names; the help says what there is. Both are looked up before either is reported.
@@ -104,11 +118,14 @@ impl Algorithm {
 }
 
 fn automatic(sampler: &str, plan: &Plan) -> &'static str {
-    let few = plan.trials / plan.workers.max(1) <= FEW;
+    let pays = match plan.budget {
+        Budget::Epochs => plan.trials / plan.workers.max(1) <= FEW,
+        Budget::Trials => plan.trials >= MANY,
+    };
     match sampler {
         "grid" | "list" | "pbt" => "none",
         "bohb" | "dehb" if plan.max_epochs > 1 => "hyperband",
-        _ if plan.max_epochs > 1 && few => "asha",
+        _ if plan.max_epochs > 1 && pays => "asha",
         _ => "none",
     }
 }
@@ -118,7 +135,7 @@ pub fn table() -> String {
     let mut lines = vec!["Samplers:".to_owned()];
     lines.extend(sampler::TABLE.iter().map(|(name, what)| format!("  {name:<20} {what}")));
     lines.push("\nSchedulers:".to_owned());
-    lines.push(format!("  {:<20} asha, or none where that pays (few epochs, many full trials)", "auto"));
+    lines.push(format!("  {:<20} what goes with the sampler and the budget: mostly asha, or none", "auto"));
     lines.extend(scheduler::TABLE.iter().map(|(name, what)| format!("  {name:<20} {what}")));
     lines.push("\nOther names understood as samplers:".to_owned());
     lines.extend(ALIASES.iter().map(|a| format!("  {:<20} {} -> {} + {}", a.name, a.what, a.sampler, a.scheduler)));
@@ -129,7 +146,13 @@ pub fn table() -> String {
 mod tests {
     use super::*;
 
-    const PLAN: Plan = Plan { trials: 20, workers: 1, max_epochs: 27, settings: Settings { min_epochs: 1, factor: 3 } };
+    const PLAN: Plan = Plan {
+        trials: 20,
+        budget: Budget::Epochs,
+        workers: 1,
+        max_epochs: 27,
+        settings: Settings { min_epochs: 1, factor: 3 },
+    };
 
     fn names(sampler: &str, scheduler: &str, plan: Plan) -> (&'static str, &'static str) {
         let algorithm = Algorithm::by_name(sampler, scheduler, &plan).unwrap_or_else(|p| panic!("{p}"));
@@ -157,6 +180,8 @@ mod tests {
         assert_eq!(names("gp", "auto", Plan { max_epochs: 1, ..PLAN }), ("gp", "none"));
         assert_eq!(names("gp", "auto", Plan { trials: 40, ..PLAN }), ("gp", "none"));
         assert_eq!(names("gp", "auto", Plan { trials: 40, workers: 4, ..PLAN }), ("gp", "asha"));
+        let counted = |trials| names("gp", "auto", Plan { trials, budget: Budget::Trials, ..PLAN }).1;
+        assert_eq!((counted(20), counted(40)), ("none", "asha"));
         assert_eq!(names("bayesian", "median", PLAN), ("gp", "median"));
     }
 

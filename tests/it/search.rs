@@ -6,6 +6,28 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
+/// `cliptune train --dry-run` of the demo with these overrides.
+fn dry_run(overrides: &[&str]) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cliptune"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["train", "-e", "templates/demo.yaml", "--dry-run"]);
+    let output = command.arg("--results-dir").arg(folder.path()).args(overrides).output().unwrap();
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[test]
+fn study_of_a_grid_has_as_many_trials_as_points() {
+    let fixed = ["train.optim.vision_lr=1e-3", "train.optim.text_lr=1e-3", "train.optim.weight_decay=0.1"];
+    let grid = [&fixed[..], &["train.optim.warmup_ratio=0.1", "automl.algorithm=grid"]].concat();
+    let (fine, text) = dry_run(&grid);
+    // The baseline has one of the two losses.
+    assert!(fine && text.contains("# plan: 2 trials"), "{text}");
+    let (fine, text) = dry_run(&["automl.algorithm=grid", "automl.search_space=wide"]);
+    assert!(!fine && text.contains("20000 points") && text.contains("sobol"), "{text}");
+    let (fine, text) = dry_run(&["automl.algorithm=list", "automl.search_space=tao"]);
+    assert!(!fine && text.contains("initial"), "{text}");
+}
+
 /// A `cliptune search` process.
 struct Search {
     child: Child,

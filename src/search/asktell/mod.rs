@@ -11,7 +11,7 @@ mod wire;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::algorithm::{Algorithm, Plan};
+use super::algorithm::{Algorithm, Budget, Plan};
 use super::history::{Observation, ObservedState};
 use super::sampler::SuggestContext;
 use super::scheduler::{ScheduleContext, Settings, Verdict};
@@ -117,6 +117,7 @@ impl Session {
         let max_epochs = init.max_epochs();
         let plan = Plan {
             trials: init.n_trials.unwrap_or(50),
+            budget: Budget::Epochs,
             workers: init.workers.unwrap_or(1),
             max_epochs,
             settings: Settings { min_epochs: init.fidelity.as_ref().map_or(1, |f| f.min), ..Settings::default() },

@@ -141,6 +141,11 @@ pub(crate) fn uniform_cube(space: &Space, stream: &mut Stream) -> Vec<f64> {
     (0..space.len()).map(|_| uniform(stream)).collect()
 }
 
+/// How many different trials these points are.
+pub fn distinct<'a>(space: &Space, points: impl Iterator<Item = &'a Params>) -> usize {
+    points.map(|point| key(space, point)).collect::<HashSet<_>>().len()
+}
+
 /// The keys of all other trials.
 fn seen(ctx: &SuggestContext<'_>) -> HashSet<String> {
     ctx.history.iter().filter(|o| o.trial != ctx.trial).map(|o| key(ctx.space, &o.params)).collect()

@@ -349,7 +349,7 @@ fn spool_command(world: &World, trial: u32, priority: i32) -> StudyEvent {
 /// Plays a study of `trials` with real samplers, and says what is suggested when.
 fn play(sampler: &str, scheduler: &str) -> (World, Plan, Vec<(usize, TrialId, Params)>) {
     let settings = Settings::default();
-    let wanted = algorithm::Plan { trials: 14, workers: 2, max_epochs: 9, settings };
+    let wanted = algorithm::Plan { trials: 14, budget: algorithm::Budget::Trials, workers: 2, max_epochs: 9, settings };
     let found = Algorithm::by_name(sampler, scheduler, &wanted).unwrap_or_else(|p| panic!("{p}"));
     let plan = Plan { slots: slots(2), scheduler: found.scheduler.into(), ..Plan::default() };
     let space = Space::bundled("default").unwrap_or_else(|p| panic!("{p}"));
