@@ -25,6 +25,7 @@ mod hub;
 mod kubernetes;
 #[cfg(feature = "torch")]
 mod layouts;
+#[cfg(feature = "torch")]
 mod lora;
 #[cfg(feature = "torch")]
 mod model;

@@ -1,0 +1,159 @@
+//! The actions on a trained model: `evaluate`, `inference`, `export`, `gen_trt_engine`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::DataSource;
+
+/// `evaluate`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateSection {
+    /// Sources of pairs; empty means dataset.val.datasets.
+    pub datasets: Vec<DataSource>,
+    /// Pairs embedded at once.
+    pub batch_size: u64,
+    /// Threads that decode and resize images.
+    pub num_workers: u64,
+    /// What to measure: a checkpoint folder, a .safetensors or an .onnx file.
+    pub checkpoint: Option<PathBuf>,
+    /// GPUs that measure.
+    pub num_gpus: u64,
+    /// Which GPUs.
+    pub gpu_ids: Vec<u32>,
+    /// Folder of the results; null means `results_dir`/evaluate.
+    pub results_dir: Option<PathBuf>,
+    /// TensorRT engine to measure instead of a checkpoint.
+    pub trt_engine: Option<PathBuf>,
+    /// Prompts, one a line.
+    pub text_file: Option<PathBuf>,
+    /// What counts as a hit when attributes are searched for.
+    pub pas_ground_truth_mode: String,
+    /// As dataset.val.ground_truth, for the evaluate action.
+    pub ground_truth: GroundTruth,
+}
+
+/// `inference`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InferenceSection {
+    /// Sources of images, and of captions where caption_dir is set.
+    pub datasets: Vec<DataSource>,
+    /// Images or texts embedded at once.
+    pub batch_size: u64,
+    /// Threads that decode and resize images.
+    pub num_workers: u64,
+    /// What embeds: a checkpoint folder, a .safetensors or an .onnx file.
+    pub checkpoint: Option<PathBuf>,
+    /// GPUs that embed.
+    pub num_gpus: u64,
+    /// Which GPUs.
+    pub gpu_ids: Vec<u32>,
+    /// Folder of the embeddings; null means `results_dir`/inference.
+    pub results_dir: Option<PathBuf>,
+    /// TensorRT engine that embeds instead of a checkpoint.
+    pub trt_engine: Option<PathBuf>,
+    /// Texts to embed, one a line.
+    pub text_file: Option<PathBuf>,
+}
+
+/// `export`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportSection {
+    /// What to export: a checkpoint folder or a .safetensors file.
+    pub checkpoint: Option<PathBuf>,
+    /// The graph to write; null names it after the checkpoint, in the folder of the job.
+    pub onnx_file: Option<PathBuf>,
+    /// One graph of both towers (combined), or one of each (separate: _vision.onnx and _text.onnx).
+    pub encoder_type: EncoderType,
+    /// ONNX operator set; raised where an operator needs it.
+    pub opset_version: u64,
+    /// Fixed batch of the graph; -1 lets it vary.
+    pub batch_size: i64,
+    /// Height of the graph's images; the default stands for that of the model.
+    pub input_height: u64,
+    /// Width of the graph's images; the default stands for that of the model.
+    pub input_width: u64,
+    /// GPU the comparison runs on.
+    pub gpu_id: i64,
+    /// Compare on the CPU.
+    pub on_cpu: bool,
+    /// Channels of an image.
+    pub input_channel: u64,
+    /// Say more.
+    pub verbose: bool,
+    /// Folder of the graphs; null means `results_dir`/export.
+    pub results_dir: Option<PathBuf>,
+}
+
+/// `gen_trt_engine`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenTrtEngineSection {
+    /// Folder of the engine; null means `results_dir`/gen_trt_engine.
+    pub results_dir: Option<PathBuf>,
+    /// GPU the engine is built for.
+    pub gpu_id: u64,
+    /// The graph; of a separate pair the name without _vision or _text.
+    pub onnx_file: Option<PathBuf>,
+    /// The engine to write.
+    pub trt_engine: Option<PathBuf>,
+    /// Timings of kernels from an earlier build.
+    pub timing_cache: Option<PathBuf>,
+    /// Batch the graph must have; -1 for one that varies.
+    pub batch_size: i64,
+    /// Show all that the builder says.
+    pub verbose: bool,
+    /// The builder.
+    pub tensorrt: TensorrtSection,
+}
+
+/// `gen_trt_engine.tensorrt`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorrtSection {
+    /// Memory of the builder in MiB.
+    pub workspace_size: u64,
+    /// Smallest batch the engine takes.
+    pub min_batch_size: u64,
+    /// Batch the engine is tuned for.
+    pub opt_batch_size: u64,
+    /// Largest batch the engine takes.
+    pub max_batch_size: u64,
+    /// Precision of single layers, as layer:precision.
+    pub layers_precision: Vec<String>,
+    /// Precision of the engine.
+    pub data_type: EngineType,
+}
+
+/// How many graphs an export writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncoderType {
+    /// One for both towers.
+    Combined,
+    /// One for each tower.
+    Separate,
+}
+
+/// Precision of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineType {
+    /// Full.
+    Fp32,
+    /// Half.
+    Fp16,
+}
+
+/// What counts as a hit in retrieval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroundTruth {
+    /// Only the paired item.
+    Paired,
+    /// Every item that shares the caption.
+    CaptionGroups,
+}
