@@ -186,12 +186,13 @@ fn climbs_out(file: &str, code: &str) -> bool {
 /// The shipped code and the test code of a file; by convention tests come last. A file that its module declares under
 /// `#[cfg(test)]` is all tests.
 fn split_tests<'a>(file: &str, code: &'a str) -> (&'a str, &'a str) {
-    let path = Path::new(file);
-    let name = path.file_stem().unwrap().to_string_lossy();
-    let parent = fs::read_to_string(root().join(path.with_file_name("mod.rs"))).unwrap_or_default();
-    let only_tests = ["mod", "pub mod", "pub(crate) mod"]
-        .iter()
-        .any(|keyword| parent.contains(&format!("#[cfg(test)]\n{keyword} {name};")));
+    let only_tests = Path::new(file).ancestors().filter(|p| p.parent().is_some()).any(|module| {
+        let name = module.file_stem().unwrap_or_default().to_string_lossy();
+        let parent = fs::read_to_string(root().join(module.with_file_name("mod.rs"))).unwrap_or_default();
+        ["mod", "pub mod", "pub(crate) mod"]
+            .iter()
+            .any(|keyword| parent.contains(&format!("#[cfg(test)]\n{keyword} {name};")))
+    });
     code.split_at(if only_tests { 0 } else { code.find("#[cfg(test)]\nmod ").unwrap_or(code.len()) })
 }
 
