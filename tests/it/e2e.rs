@@ -115,7 +115,9 @@ fn study_tunes_ranks_promotes_and_feeds_every_action() {
     let results = fs::read_to_string(w.path("measured/evaluate/results.json")).unwrap();
     let results: Value = serde_json::from_str(&results).unwrap();
     let found = find_number(&results, "t2i_mAP").expect("results.json names t2i_mAP");
-    assert!((found - values[0]).abs() < 1e-6, "{found} against {}", values[0]);
+    let manifest: Value = serde_json::from_slice(&fs::read(w.path("study/promoted/manifest.json")).unwrap()).unwrap();
+    let promoted = trials.iter().find(|t| t["id"] == manifest["trial"]).expect("the promoted trial is listed");
+    assert!((found - promoted["value"].as_f64().unwrap()).abs() < 1e-6, "{found} against {promoted}");
 
     fs::write(w.path("prompts.txt"), "a red apple\n\n a cat \n").unwrap();
     w.ok(&["inference", "--parent", "study", "--results-dir", "embedded", "inference.text_file=prompts.txt"]);

@@ -89,12 +89,12 @@ fn written_adapters_are_those_that_peft_writes() {
         let config =
             |folder: &Path| -> Value { serde_json::from_slice(&fs::read(folder.join(peft::CONFIG)).unwrap()).unwrap() };
         let (own, expected) = (config(dir.path()), config(&theirs));
-        let modules = |c: &Value| {
-            let mut all: Vec<String> = serde_json::from_value(c["target_modules"].clone()).unwrap();
-            all.sort();
-            all
-        };
-        assert_eq!(modules(&own), modules(&expected));
+        // PEFT shortens a list of 20 names and more to endings that pick the same layers.
+        let modules = |c: &Value| -> Vec<String> { serde_json::from_value(c["target_modules"].clone()).unwrap() };
+        let (own_modules, endings) = (modules(&own), modules(&expected));
+        let picks = |ending: &str, module: &str| module == ending || module.ends_with(&format!(".{ending}"));
+        assert!(own_modules.iter().all(|m| endings.iter().any(|e| picks(e, m))), "{own_modules:?}");
+        assert!(endings.iter().all(|e| own_modules.iter().any(|m| picks(e, m))), "{own_modules:?}");
         // Which of the towers is the rule and which the exception is the writer's choice.
         let rank = |c: &Value, text: bool| {
             c["rank_pattern"]

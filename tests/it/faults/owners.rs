@@ -28,10 +28,14 @@ fn lock_of_a_dead_controller_is_no_obstacle() {
     let dir = tempfile::tempdir().unwrap();
     let plan = "slow,trials=3";
     let mut first = quiet(&mut controller_process(dir.path(), plan));
-    std::thread::sleep(Duration::from_millis(60));
+    let lock = StudyDir::new(dir.path()).lock();
+    while !lock.exists() {
+        assert!(first.try_wait().unwrap().is_none(), "the controller ended before it had a lock");
+        std::thread::sleep(Duration::from_millis(2));
+    }
     first.kill().unwrap();
     first.wait().unwrap();
-    assert!(StudyDir::new(dir.path()).lock().exists());
+    assert!(lock.exists());
     finish(dir.path(), plan);
     verify(dir.path(), plan, "a stale lock");
 }
