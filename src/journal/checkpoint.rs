@@ -81,8 +81,13 @@ pub fn verify(folder: &CheckpointDir) -> Result<Map<String, Value>, String> {
 pub enum Resume {
     /// There is no checkpoint: from the beginning.
     Fresh,
-    /// From `checkpoints/last`, after this many epochs.
-    After(u32),
+    /// From `checkpoints/last`.
+    After {
+        /// Epochs that it has trained.
+        epoch: u32,
+        /// Optimiser steps, more than those of the epochs within one; `None` when it names none.
+        step: Option<u64>,
+    },
     /// The newest checkpoint cannot be trusted, for this reason: from the beginning.
     Damaged(String),
 }
@@ -93,11 +98,13 @@ pub fn resume(job: &JobDir) -> Resume {
     if fs::symlink_metadata(last.path()).is_err() {
         return Resume::Fresh;
     }
-    let epoch = |meta: &Map<String, Value>| meta.get("epoch")?.as_u64()?.try_into().ok();
+    let number = |meta: &Map<String, Value>, key| meta.get(key).and_then(Value::as_u64);
     match verify(&last) {
         Ok(_) if !last.optimizer().is_file() => Resume::Damaged(format!("{} is missing", last.optimizer().display())),
-        Ok(meta) => epoch(&meta)
-            .map_or_else(|| Resume::Damaged(format!("{}: it names no epoch", last.meta().display())), Resume::After),
+        Ok(meta) => match number(&meta, "epoch").and_then(|epoch| epoch.try_into().ok()) {
+            Some(epoch) => Resume::After { epoch, step: number(&meta, "step") },
+            None => Resume::Damaged(format!("{}: it names no epoch", last.meta().display())),
+        },
         Err(why) => Resume::Damaged(why),
     }
 }
@@ -152,7 +159,7 @@ mod tests {
         assert_eq!(resume(&job), Resume::Fresh);
         let folder = checkpoint(&job.checkpoints());
         files::atomic_symlink(std::path::Path::new("epoch_001"), job.last().path()).unwrap();
-        assert_eq!(resume(&job), Resume::After(1));
+        assert_eq!(resume(&job), Resume::After { epoch: 1, step: None });
         fs::remove_file(folder.optimizer()).unwrap();
         assert!(verify(&folder).is_ok());
         assert!(matches!(resume(&job), Resume::Damaged(why) if why.contains("optim.safetensors")));

@@ -361,8 +361,11 @@ pub enum JobEvent {
         device: String,
         /// Threads of libtorch.
         threads: usize,
-        /// The epoch of the checkpoint it continues from.
+        /// The epochs trained by the checkpoint it continues from.
         resumed_from: Option<u32>,
+        /// The optimiser steps trained by that checkpoint, which may lie within an epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resumed_step: Option<u64>,
     },
     /// What the job is made of.
     Provenance {
@@ -389,7 +392,7 @@ pub enum JobEvent {
     },
     /// The model was measured. Epoch 0 is the model before its first step.
     Validated {
-        /// Epochs trained so far.
+        /// Epochs trained so far; the epoch that is under way counts as one.
         epoch: u32,
         /// Optimiser steps so far.
         step: u64,
@@ -430,6 +433,9 @@ pub enum JobEvent {
         bytes: u64,
         /// Whether its metric is the best so far.
         best: bool,
+        /// Whether it is one of the k best that the user keeps (`train.checkpointer`).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        top: bool,
     },
     /// The worker deleted a checkpoint that nothing needs any more.
     CheckpointDeleted {

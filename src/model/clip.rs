@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::sync::{LockResult, Mutex, MutexGuard};
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -22,8 +23,8 @@ use crate::journal::failure::{Failure, FailureKind};
 
 /// How far a merged weight of a file may be from the sum of its parts here: other kernels round differently.
 const SAME_WEIGHTS: f64 = 1e-3;
-/// libtorch has one generator for the whole process: two models that start at once would disturb each other's draws.
-static INITIALISING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+/// libtorch has one generator a process: whoever seeds it keeps it until everything is drawn.
+static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// A model: parameters and the towers that use them.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Clip {
             };
             t.f_to_device(device)?.f_set_requires_grad(p.trainable)
         };
-        let alone = INITIALISING.lock();
+        let alone = GENERATOR.lock();
         let tensors = parameters.iter().map(fresh).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         drop(alone);
         let by_name = Tensors::new(&parameters, &tensors);
@@ -224,7 +225,7 @@ impl Clip {
             Part::Vision => self.vision.transformer(),
             _ => self.text.transformer(),
         };
-        let alone = INITIALISING.lock();
+        let alone = GENERATOR.lock();
         let seed_of = |name: &str| seed::child(seed, &format!("init/{name}"));
         let at = (self.device, &self.dropping);
         let adapter = Adapter::attach(transformer, (part, block), target, lora, at, seed_of)?;
@@ -249,10 +250,13 @@ impl Clip {
         self.dropout_seed.set(seed);
     }
 
-    fn begin(&self, tower: &str) {
-        if let Some(seed) = self.dropout_seed.get().filter(|_| self.is_adapted()) {
+    /// Begins the dropout stream of a tower; the generator is this pass's own until the guard is gone.
+    fn begin(&self, tower: &str) -> Option<LockResult<MutexGuard<'static, ()>>> {
+        self.dropout_seed.get().filter(|_| self.is_adapted()).map(|seed| {
+            let alone = GENERATOR.lock();
             tch::manual_seed(seed::child(seed, tower) as i64);
-        }
+            alone
+        })
     }
 
     /// The architecture.
@@ -306,7 +310,7 @@ impl Clip {
     /// # Errors
     /// When the shape is wrong or libtorch fails.
     pub fn encode_image(&self, images: &Tensor) -> Result<Tensor, TchError> {
-        self.begin("vision");
+        let _alone = self.begin("vision");
         self.vision.forward(images, self.kind)
     }
 
@@ -315,7 +319,7 @@ impl Clip {
     /// # Errors
     /// When the model is another one, a shape is wrong or libtorch fails.
     pub fn encode_patches(&self, patches: &Patches) -> Result<Tensor, TchError> {
-        self.begin("vision");
+        let _alone = self.begin("vision");
         self.vision.forward_patches(patches, self.kind)
     }
 
@@ -324,7 +328,7 @@ impl Clip {
     /// # Errors
     /// When the shape is wrong or libtorch fails.
     pub fn encode_text(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
-        self.begin("text");
+        let _alone = self.begin("text");
         self.text.forward(tokens, self.kind)
     }
 }

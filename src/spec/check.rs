@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::checkpoint_name::Pattern;
 use super::resolve::Origin;
 use super::sections::{DatasetType, Spec};
 use crate::base::action::Action;
+use crate::base::direction::Direction;
 
 /// What a rule found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,9 @@ fn rules(action: Action) -> &'static [Rule] {
             epochs_bounded,
             val_check_interval_positive,
             metric_direction,
+            checkpointer_name,
+            checkpointer_metrics,
+            checkpointer_replaces,
             gpu_ids_count,
             clip_norm_positive,
             metric_known,
@@ -133,13 +138,53 @@ fn val_check_interval_positive(spec: &Spec) -> Option<Finding> {
 }
 
 fn metric_direction(spec: &Spec) -> Option<Finding> {
-    use crate::base::direction::Direction;
-    let is_rank = ["_MedR", "_MeanR"].iter().any(|end| spec.automl.metric.ends_with(end));
-    let better = if is_rank { Direction::Minimize } else { Direction::Maximize };
+    let better = better(&spec.automl.metric);
     (spec.automl.direction != better && metric_known(spec).is_none()).then(|| {
-        let (word, which) = if is_rank { ("minimize", "smaller") } else { ("maximize", "larger") };
+        let (word, which) =
+            if better == Direction::Minimize { ("minimize", "smaller") } else { ("maximize", "larger") };
         let what = format!("a {which} {} is better, automl.direction says the opposite", spec.automl.metric);
         finding("automl.direction", what, format!("set automl.direction to {word}"))
+    })
+}
+
+/// Which values of a metric are better: small ranks and little drift, otherwise large values.
+pub fn better(metric: &str) -> Direction {
+    let small = ["_MedR", "_MeanR", "_drift"].iter().any(|end| metric.ends_with(end));
+    if small { Direction::Minimize } else { Direction::Maximize }
+}
+
+fn checkpointer_name(spec: &Spec) -> Option<Finding> {
+    let c = &spec.train.checkpointer;
+    let why = Pattern::parse(&c.filename, c.auto_insert_metric_name).err()?;
+    let what = format!("train.checkpointer.filename {:?}: {why}", c.filename);
+    Some(finding(
+        "train.checkpointer.filename",
+        what,
+        "model_best_{epoch:03d} is usual; {step} and metrics may stand too",
+    ))
+}
+
+fn checkpointer_metrics(spec: &Spec) -> Option<Finding> {
+    let c = &spec.train.checkpointer;
+    let pattern = Pattern::parse(&c.filename, c.auto_insert_metric_name).ok()?;
+    let known = |m: &str| is_retrieval_metric(m) || (spec.regularization.enabled && is_drift(m));
+    let (key, metric) = match &c.monitor {
+        Some(metric) if !known(metric) => ("train.checkpointer.monitor", metric.clone()),
+        _ => ("train.checkpointer.filename", pattern.metrics().find(|m| !known(m))?.to_owned()),
+    };
+    Some(finding(key, format!("{metric} is nothing that a validation measures"), "val/t2i_mAP is usual"))
+}
+
+fn is_drift(metric: &str) -> bool {
+    matches!(metric, "val/img_drift" | "val/txt_drift" | "val/embedding_drift")
+}
+
+fn checkpointer_replaces(spec: &Spec) -> Option<Finding> {
+    let c = &spec.train.checkpointer;
+    (c.replace_periodic && !c.enable_topk).then(|| {
+        let what =
+            "train.checkpointer.replace_periodic is true, but enable_topk is false: nothing would be kept instead";
+        finding("train.checkpointer.replace_periodic", what, "set train.checkpointer.enable_topk to true")
     })
 }
 

@@ -1,6 +1,7 @@
 //! Floor 2: what the user asked for. One table of fields drives validation, templates, the JSON schema and the docs.
 
 pub mod check;
+pub mod checkpoint_name;
 pub mod duration;
 pub mod interpolate;
 pub mod json_schema;
@@ -17,6 +18,7 @@ pub mod template;
 mod value;
 mod write;
 
+pub use check::better;
 pub use resolve::{KEY_VARIABLE, Origin, Resolved, load};
 pub use sections::Spec;
 pub use write::Comments;

@@ -135,7 +135,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("train.num_epochs", Kind::Int, "10").min(1.0).popular()
         .help("Passes over the training pairs."),
     Field::new("train.checkpoint_interval", Kind::Int, "1").min(1.0).popular()
-        .help("Write a checkpoint every so many epochs."),
+        .help("Write a checkpoint every so many epochs or steps; what stays is the best, the newest and what checkpointer keeps."),
     Field::new("train.checkpoint_interval_unit", Kind::Choice(&["epoch", "step"]), "\"epoch\"")
         .help("Unit of checkpoint_interval."),
     Field::new("train.validation_interval", Kind::Int, "1").min(1.0).popular()
@@ -147,19 +147,19 @@ pub const FIELDS: &[Field] = &[
     Field::new("train.checkpointer", Kind::Section, "null").automl(false)
         .help("Keeping the k best checkpoints."),
     Field::new("train.checkpointer.enable_topk", Kind::Bool, "false")
-        .help("Keep the k best checkpoints by a metric."),
+        .help("Keep the k best checkpoints by a metric, beside the best of the study's metric and the newest."),
     Field::new("train.checkpointer.replace_periodic", Kind::Bool, "false")
-        .help("Keep only those, none at intervals."),
+        .help("Write only those and the newest of the end, none at intervals."),
     Field::new("train.checkpointer.monitor", Kind::Str, "null")
-        .help("The metric they are chosen by."),
+        .help("The metric they are chosen by; null means automl.metric."),
     Field::new("train.checkpointer.mode", Kind::Choice(&["min", "max"]), "null")
-        .help("Whether less or more of that metric is better."),
+        .help("Whether less or more of that metric is better; null knows it of every metric there is."),
     Field::new("train.checkpointer.save_top_k", Kind::Int, "1").min(1.0)
         .help("How many of the best are kept."),
     Field::new("train.checkpointer.filename", Kind::Str, "\"model_best_{epoch:03d}\"")
-        .help("Pattern of their names."),
+        .help("Pattern of their names, which are links: {epoch}, {step} and {METRIC}, with Python's formats."),
     Field::new("train.checkpointer.dirpath", Kind::Str, "null")
-        .help("Their folder; null means that of the training."),
+        .help("Folder of these names, with one for each trial of a study; null means the folder of the checkpoints."),
     Field::new("train.checkpointer.auto_insert_metric_name", Kind::Bool, "false")
         .help("Put the metric's name into theirs."),
     Field::new("train.optim", Kind::Section, "null").automl(false)
@@ -217,7 +217,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("train.pretrained_model_path", Kind::Str, "null")
         .help("Weights training starts from: a folder, a file (.safetensors, .bin, .pth, .ckpt, .npz) or hf:owner/name[@revision]; null means those of the model type, or random ones where it has none."),
     Field::new("train.val_check_interval", Kind::Int, "null")
-        .help("Measure every so many steps instead of after epochs."),
+        .help("Measure every so many steps, wherever in an epoch, instead of by validation_interval; the end is always measured."),
     Field::new("train.threads", Kind::Int, "0").min(0.0)
         .help("CPU threads of libtorch; 0 leaves the choice to the slot or to libtorch."),
     Field::new("peft", Kind::Section, "null").automl(false)

@@ -34,41 +34,6 @@ const TRAIN: &[Row] = &[
         why: "attribute metadata is not read",
     },
     Row {
-        key: "train.val_check_interval",
-        refused: |s| s.train.val_check_interval.is_some(),
-        why: "validation runs after whole epochs: use train.validation_interval",
-    },
-    Row {
-        key: "train.checkpoint_interval_unit",
-        refused: |s| s.train.checkpoint_interval_unit == "step",
-        why: "checkpoints are written after whole epochs",
-    },
-    Row {
-        key: "train.checkpointer.replace_periodic",
-        refused: |s| s.train.checkpointer.replace_periodic,
-        why: "the best and the last checkpoint are kept; automl.retention.keep chooses",
-    },
-    Row {
-        key: "train.checkpointer.monitor",
-        refused: |s| s.train.checkpointer.monitor.is_some(),
-        why: "the best checkpoint is chosen by automl.metric",
-    },
-    Row {
-        key: "train.checkpointer.mode",
-        refused: |s| s.train.checkpointer.mode.is_some(),
-        why: "the best checkpoint is chosen by automl.metric and automl.direction",
-    },
-    Row {
-        key: "train.checkpointer.dirpath",
-        refused: |s| s.train.checkpointer.dirpath.is_some(),
-        why: "checkpoints lie in the folder of their job; set results_dir",
-    },
-    Row {
-        key: "train.checkpointer.save_top_k",
-        refused: |s| s.train.checkpointer.save_top_k != 1,
-        why: "the best and the last checkpoint are kept; automl.retention.keep chooses",
-    },
-    Row {
         key: "dataset.train.datasets",
         refused: |s| has_pair_files(&s.dataset.train.datasets),
         why: "train_pairs_file and attribute_pairs_file are not read",
@@ -77,11 +42,6 @@ const TRAIN: &[Row] = &[
         key: "dataset.val.datasets",
         refused: |s| has_pair_files(&s.dataset.val.datasets),
         why: "train_pairs_file and attribute_pairs_file are not read",
-    },
-    Row {
-        key: "train.checkpointer.enable_topk",
-        refused: |s| s.train.checkpointer.enable_topk,
-        why: "the best and the last checkpoint are kept; automl.retention.keep chooses",
     },
     Row { key: "train.seed", refused: |s| s.train.seed < 0, why: "every run is seeded: use a number from 0" },
     Row {

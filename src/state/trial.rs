@@ -131,6 +131,8 @@ pub struct Checkpoint {
     pub step: u64,
     /// Its size.
     pub bytes: u64,
+    /// Whether the user keeps it as one of the k best (`train.checkpointer`).
+    pub top: bool,
 }
 
 /// A trial.
@@ -160,8 +162,11 @@ pub struct TrialState {
     pub best_epoch: Option<u32>,
     /// Epochs trained.
     pub epochs: u32,
-    /// Validation metrics by epoch, ascending; epoch 0 is the model before its first step.
+    /// Validation metrics by epoch, ascending; epoch 0 is the model before its first step. Of several measurements within an
+    /// epoch it has the best, which is the one whose checkpoint is kept.
     pub curve: Vec<(u32, Metrics)>,
+    /// The optimiser step of each entry of the curve.
+    pub(super) measured_at: BTreeMap<u32, u64>,
     /// Confidence intervals of the study's metric by epoch.
     pub intervals: BTreeMap<u32, Interval>,
     /// Training statistics by epoch, ascending.
@@ -247,6 +252,7 @@ impl TrialState {
             best_epoch: None,
             epochs: 0,
             curve: Vec::new(),
+            measured_at: BTreeMap::new(),
             intervals: BTreeMap::new(),
             losses: Vec::new(),
             checkpoints: BTreeMap::new(),
@@ -360,11 +366,6 @@ impl TrialState {
         self.curve.iter().find(|(epoch, _)| *epoch == best).map(|(_, metrics)| metrics)
     }
 
-    /// The last epoch for which a checkpoint is on disk.
-    pub fn last_checkpoint(&self) -> Option<u32> {
-        self.checkpoints.values().map(|c| c.epoch).max()
-    }
-
     /// The last step for which a checkpoint is on disk.
     pub fn last_step(&self) -> u64 {
         self.checkpoints.values().map(|c| c.step).max().unwrap_or(0)
@@ -426,7 +427,7 @@ impl TrialState {
     /// What the worker wrote. `metric` ranks the study.
     pub(super) fn apply_job(&mut self, line: &Line<JobEvent>, metric: &str, direction: Direction) {
         match &line.event {
-            JobEvent::JobStarted { attempt, device, resumed_from, process, host, .. } => {
+            JobEvent::JobStarted { attempt, device, resumed_from, resumed_step, process, host, .. } => {
                 self.started = Some((*attempt, *process));
                 self.started_at = Some(line.ts);
                 self.host = Some(host.clone());
@@ -435,19 +436,13 @@ impl TrialState {
                 (job.device, job.resumed_from) = (Some(device.clone()), *resumed_from);
                 self.reported = None;
                 self.heartbeat = None;
-                self.rewind(*resumed_from);
+                self.rewind(*resumed_from, *resumed_step);
                 if self.state == TrialStatus::Launching && *attempt == self.attempt {
                     self.state = TrialStatus::Running;
                 }
             }
-            JobEvent::Validated { epoch, metrics, intervals, .. } => {
-                match self.curve.binary_search_by_key(epoch, |(e, _)| *e) {
-                    Ok(i) => self.curve[i].1 = metrics.clone(),
-                    Err(i) => self.curve.insert(i, (*epoch, metrics.clone())),
-                }
-                if let Some(interval) = intervals.get(metric) {
-                    self.intervals.insert(*epoch, *interval);
-                }
+            JobEvent::Validated { epoch, step, metrics, intervals, .. } => {
+                self.measured(*epoch, *step, metrics, (metric, direction), intervals.get(metric).copied());
             }
             JobEvent::EpochEnded { epoch, step, loss, vision_lr, text_lr, images_per_s, seconds } => {
                 let stats = EpochStats {
@@ -466,8 +461,9 @@ impl TrialState {
                 }
                 self.count_epochs(0);
             }
-            JobEvent::CheckpointSaved { epoch, step, path, bytes, best } => {
-                self.checkpoints.insert(path.clone(), Checkpoint { epoch: *epoch, step: *step, bytes: *bytes });
+            JobEvent::CheckpointSaved { epoch, step, path, bytes, best, top } => {
+                let saved = Checkpoint { epoch: *epoch, step: *step, bytes: *bytes, top: *top };
+                self.checkpoints.insert(path.clone(), saved);
                 if *best {
                     self.checkpoint = Some(path.clone());
                 }
@@ -517,14 +513,42 @@ impl TrialState {
         }
     }
 
-    /// Forgets what comes after the checkpoint that a new attempt continues from.
-    fn rewind(&mut self, epoch: Option<u32>) {
+    /// Takes a measurement into the curve, unless a better one of the same epoch stands there.
+    fn measured(
+        &mut self,
+        epoch: u32,
+        step: u64,
+        metrics: &Metrics,
+        (metric, direction): (&str, Direction),
+        interval: Option<Interval>,
+    ) {
+        let value = |metrics: &Metrics| metrics.get(metric).copied().flatten();
+        match self.curve.binary_search_by_key(&epoch, |(e, _)| *e) {
+            Ok(i) => {
+                let old = value(&self.curve[i].1).filter(|_| self.measured_at.get(&epoch) != Some(&step));
+                if old.is_some_and(|old| !value(metrics).is_some_and(|new| direction.is_better(new, old))) {
+                    return;
+                }
+                self.curve[i].1 = metrics.clone();
+            }
+            Err(i) => self.curve.insert(i, (epoch, metrics.clone())),
+        }
+        self.measured_at.insert(epoch, step);
+        self.intervals.remove(&epoch);
+        self.intervals.extend(interval.map(|interval| (epoch, interval)));
+    }
+
+    /// Forgets what comes after the checkpoint that a new attempt continues from: epochs trained by then and, where it is
+    /// known, the step.
+    fn rewind(&mut self, epoch: Option<u32>, step: Option<u64>) {
         let kept = epoch.unwrap_or(0);
-        self.curve.retain(|(e, _)| *e <= kept && epoch.is_some());
-        self.intervals.retain(|e, _| *e <= kept && epoch.is_some());
+        let stays = |e: u32, at: u64| epoch.is_some() && step.map_or(e <= kept, |step| at <= step);
+        self.measured_at.retain(|e, at| stays(*e, *at));
+        self.curve.retain(|(e, _)| self.measured_at.contains_key(e));
+        self.intervals.retain(|e, _| self.measured_at.contains_key(e));
         self.losses.retain(|s| s.epoch <= kept);
         self.count_epochs(kept);
-        self.checkpoints.retain(|_, c| c.epoch <= kept && epoch.is_some());
+        self.checkpoints.retain(|_, c| stays(c.epoch, c.step));
         if self.checkpoint.as_ref().is_some_and(|path| !self.checkpoints.contains_key(path)) {
             self.checkpoint = None;
         }
@@ -539,7 +563,7 @@ impl TrialState {
 
     /// The worker's folder was set aside: what it reported no longer counts.
     pub fn forget_worker(&mut self) {
-        self.rewind(None);
+        self.rewind(None, None);
         (self.started, self.reported, self.damage, self.heartbeat) = (None, None, None, None);
         if !self.state.is_final() {
             (self.value, self.best_epoch) = (None, None);
@@ -559,7 +583,11 @@ impl TrialState {
             self.best_epoch = best.map(|(e, _)| e);
         }
         if self.checkpoint.is_none() {
-            let of_best = self.checkpoints.iter().find(|(_, c)| Some(c.epoch) == self.best_epoch);
+            let of_best = self.best_epoch.and_then(|epoch| {
+                let at = self.measured_at.get(&epoch);
+                let is_of = |c: &Checkpoint| Some(&c.step) == at && (c.epoch == epoch || c.epoch + 1 == epoch);
+                self.checkpoints.iter().find(|(_, c)| is_of(c))
+            });
             self.checkpoint = of_best.map(|(path, _)| path.clone());
         }
     }

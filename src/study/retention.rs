@@ -10,6 +10,7 @@
 //! | best of any other trial | unless the disk budget is exceeded; then the worst go first |
 //! | last of a failed or cancelled trial | always under `best_last`: `retry` continues from it; unless the budget is exceeded |
 //! | last of a leading trial | under `best_last` |
+//! | one of the k best that `train.checkpointer` keeps | unless the disk budget is exceeded |
 //! | anything else | under `all` |
 
 use std::path::PathBuf;
@@ -61,13 +62,14 @@ pub fn deletions(state: &StudyState, rule: Rule) -> Vec<Deletion> {
     let mut list = Vec::new();
     if rule.keep != Keep::All {
         for trial in state.trials.values().filter(|t| is_settled(state, t)) {
-            let last = trial.last_checkpoint();
+            let last = trial.last_step();
             let can_retry = matches!(trial.state, TrialStatus::Failed | TrialStatus::Cancelled);
             let keeps_last =
                 can_retry || (rule.keep == Keep::BestLast && order.iter().take(LEADERS).any(|l| *l == trial.id));
             for (path, checkpoint) in &trial.checkpoints {
                 let is_best = trial.checkpoint.as_ref() == Some(path);
-                if is_best || (keeps_last && Some(checkpoint.epoch) == last) || trial.checkpoint.is_none() {
+                let is_last = keeps_last && checkpoint.step == last;
+                if is_best || is_last || checkpoint.top || trial.checkpoint.is_none() {
                     continue;
                 }
                 list.push(Deletion { trial: trial.id, path: path.clone(), why: "neither best nor needed".to_owned() });
@@ -154,8 +156,8 @@ mod tests {
             for (epoch, value) in [(1, *value), (2, value / 2.0)] {
                 let path = format!("checkpoints/epoch_{epoch:03}");
                 for event in [
-                    json!({"kind": "validated", "epoch": epoch, "step": 1, "metrics": {"m": value}, "seconds": 0.0}),
-                    json!({"kind": "checkpoint_saved", "epoch": epoch, "step": 1, "path": path, "bytes": 10,
+                    json!({"kind": "validated", "epoch": epoch, "step": epoch, "metrics": {"m": value}, "seconds": 0.0}),
+                    json!({"kind": "checkpoint_saved", "epoch": epoch, "step": epoch, "path": path, "bytes": 10,
                         "best": epoch == 1}),
                 ] {
                     let event = serde_json::from_value(event).unwrap();

@@ -8,21 +8,19 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::keep::{self, Ranked};
 use super::optim::{Average, Optimizer, Scaler};
 use crate::base::files::{self, with_path};
-use crate::base::time::Timestamp;
 use crate::journal::checkpoint::{seal, verify};
-use crate::journal::event::JobEvent;
 use crate::journal::failure::{Failure, FailureKind};
-use crate::journal::layout::{CheckpointDir, JobDir};
-use crate::journal::writer::Writer;
+use crate::journal::layout::CheckpointDir;
 use crate::model::{Clip, peft, weights};
 use crate::text::Tokenizer;
 
 /// The best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Epochs trained by then.
+    /// Epochs trained by then; one that was under way counts.
     pub epoch: u32,
     /// The metric.
     pub value: f64,
@@ -33,7 +31,7 @@ pub struct Best {
 pub struct Meta {
     /// Epochs that are done.
     pub epoch: u32,
-    /// Optimiser steps that are done; more than those of the epochs when a run was stopped within one.
+    /// Optimiser steps that are done; more than those of the epochs within one.
     pub step: u64,
     /// Steps of an epoch.
     pub steps_per_epoch: u64,
@@ -43,6 +41,9 @@ pub struct Meta {
     pub loss_sum: f64,
     /// The best validation so far.
     pub best: Option<Best>,
+    /// The k best that the user keeps, best first.
+    #[serde(default)]
+    pub top: Vec<Ranked>,
     /// The seed of the run.
     pub seed: u64,
     /// The scale of the loss, where 16-bit floats need one.
@@ -81,7 +82,7 @@ pub fn save(
             _ => Map::new(),
         };
         seal(&temporary, meta)?;
-        let bytes = size(temporary.path());
+        let bytes = keep::size(temporary.path());
         files::replace_folder(temporary.path(), to.path())?;
         Ok(bytes)
     })();
@@ -118,52 +119,4 @@ pub fn load(
     optimizer.restore(&saved)?;
     average.map_or(Ok(()), |average| average.restore(&saved))?;
     Ok(meta)
-}
-
-/// Points `last` (and `best`) at a checkpoint of this job and deletes what nothing needs any more: checkpoints that are
-/// neither, and the optimiser state of a best one that is not the last.
-///
-/// # Errors
-/// When a link or the journal cannot be written.
-pub fn link_and_prune(
-    dir: &JobDir,
-    newest: &CheckpointDir,
-    best: bool,
-    events: &mut Writer<JobEvent>,
-) -> Result<(), Failure> {
-    let name = newest.path().file_name().unwrap_or_default();
-    // `last` is what a run is continued from and therefore comes last: killed in between, the epoch is trained again.
-    if best {
-        files::atomic_symlink(Path::new(name), dir.best().path())?;
-    }
-    files::atomic_symlink(Path::new(name), dir.last().path())?;
-    let keep = fs::read_link(dir.best().path()).ok();
-    let entries = fs::read_dir(dir.checkpoints()).map_err(with_path(&dir.checkpoints()))?;
-    for entry in entries.flatten() {
-        let own = entry.file_name();
-        let text = own.to_string_lossy();
-        if own == name || !entry.file_type().is_ok_and(|t| t.is_dir()) || text.starts_with('.') {
-            continue;
-        }
-        let path = entry.path();
-        let (target, why) = if keep.as_deref() == Some(Path::new(&own)) {
-            (CheckpointDir(path).optimizer(), "only the newest checkpoint is continued")
-        } else {
-            (path, "neither the best checkpoint nor the newest")
-        };
-        let bytes = size(&target);
-        let gone = if target.is_dir() { fs::remove_dir_all(&target) } else { fs::remove_file(&target) };
-        if gone.is_ok() {
-            let path = target.strip_prefix(dir.path()).unwrap_or(&target).to_owned();
-            events.append(Timestamp::now(), JobEvent::CheckpointDeleted { path, why: why.to_owned(), bytes })?;
-        }
-    }
-    Ok(())
-}
-
-fn size(path: &Path) -> u64 {
-    match fs::read_dir(path) {
-        Ok(entries) => entries.flatten().filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum(),
-        Err(_) => fs::metadata(path).map_or(0, |m| m.len()),
-    }
 }

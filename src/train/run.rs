@@ -3,9 +3,11 @@
 //! Invariant: the events of a run that was stopped and continued equal those of one that was not, in all but time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::checkpoint::{self, Best, Meta};
+mod measure;
+
+use super::checkpoint::{self, Meta};
 use super::optim::{Average, Optimizer, Scaler, groups};
 use super::pairs::{Epoch, Pairs, check_size};
 use super::progress::Progress;
@@ -13,12 +15,12 @@ use super::schedule::Schedule;
 use super::settings::Settings;
 use super::start::Start;
 use super::step::{Pass, accumulate, clamp_scale, scale_ceiling};
-use super::{console, cost, device, trained};
+use super::{console, device, trained};
 use crate::base::files;
 use crate::base::seed;
 use crate::base::time::Timestamp;
 use crate::data::PairSet;
-use crate::journal::event::{Intervals, JobEvent, Metrics, Outcome};
+use crate::journal::event::{JobEvent, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
 use crate::journal::layout::{CheckpointDir, JobDir};
@@ -27,6 +29,7 @@ use crate::model::clip::failed;
 use crate::model::parameters::Part;
 use crate::model::{Clip, ClipConfig, pretrained};
 use crate::spec::sections::Spec;
+use measure::Found;
 
 /// Trains as the job and the spec say.
 ///
@@ -46,14 +49,10 @@ pub fn train(
     }
     while run.meta.epoch < run.settings.until {
         if let Some(why) = run.epoch()? {
-            run.save_interrupted()?;
+            run.save(Found::default())?;
             return Ok(Outcome::Stopped { why });
         }
-        let (epoch, last) = (run.meta.epoch, run.meta.epoch == run.settings.until);
-        let best = (epoch.is_multiple_of(run.settings.validate_every) || last) && run.validate()?;
-        if best || last || epoch.is_multiple_of(run.settings.save_every) {
-            run.save(best)?;
-        }
+        run.look(Some(run.meta.epoch))?;
     }
     Ok(Outcome::Completed)
 }
@@ -150,10 +149,11 @@ impl<'a> Run<'a> {
         let epoch = self.meta.epoch + 1;
         let done = self.meta.step - u64::from(self.meta.epoch) * self.meta.steps_per_epoch;
         self.progress.set_epoch(epoch);
-        let (start, mut images) = (Instant::now(), 0);
+        let (start, mut images, mut looking) = (Instant::now(), 0, Duration::ZERO);
+        let end = u64::from(epoch) * self.meta.steps_per_epoch;
         let skip = usize::try_from(done).unwrap_or(usize::MAX).saturating_mul(self.settings.accumulate);
         let mut batches = self.train.epoch(self.settings.batch, self.meta.seed, epoch, skip)?;
-        while self.meta.step < u64::from(epoch) * self.meta.steps_per_epoch {
+        while self.meta.step < end {
             if let Some(why) = self.asked_to_stop() {
                 return Ok(Some(why));
             }
@@ -162,9 +162,14 @@ impl<'a> Run<'a> {
             images += self.settings.pairs_per_step();
             self.progress.set_loss(loss);
             self.progress.set_steps(self.meta.step, self.schedule.horizon);
-            self.progress.set_images_per_s(images as f64 / start.elapsed().as_secs_f64());
+            self.progress.set_images_per_s(images as f64 / (start.elapsed() - looking).as_secs_f64());
+            if self.meta.step < end {
+                let start = Instant::now();
+                self.look(None)?;
+                looking += start.elapsed();
+            }
         }
-        let seconds = start.elapsed().as_secs_f64();
+        let seconds = (start.elapsed() - looking).as_secs_f64();
         let loss = self.meta.loss_sum / self.meta.steps_per_epoch as f64;
         self.meta.loss_sum = 0.0;
         self.meta.epoch = epoch;
@@ -223,69 +228,6 @@ impl<'a> Run<'a> {
             }
         }
         Ok(loss)
-    }
-
-    /// Does something with the averaged weights in place, where there are any.
-    fn with_averages<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
-        self.average.as_ref().map_or(Ok(()), Average::exchange)?;
-        let done = act(self);
-        self.average.as_ref().map_or(Ok(()), Average::exchange)?;
-        done
-    }
-
-    fn measure(&mut self) -> Result<(Metrics, Intervals), Failure> {
-        let truth = self.spec.dataset.val.ground_truth;
-        let embeddings = self.val.embeddings(&self.model, self.settings.val_batch)?;
-        let measured = self.val.measure(&embeddings, truth)?;
-        let (mut metrics, intervals) = (measured.metrics("val"), measured.intervals("val"));
-        if let Some(start) = &self.start {
-            metrics.extend(start.drift(&embeddings)?);
-        }
-        Ok((metrics, intervals))
-    }
-
-    /// Measures the model; whether it is the best trained one so far.
-    fn validate(&mut self) -> Result<bool, Failure> {
-        let start = Instant::now();
-        let (mut metrics, intervals) = self.with_averages(Self::measure)?;
-        metrics.extend(cost::measure(&self.model, &self.val.set, &self.spec.automl.objectives)?);
-        let (epoch, step) = (self.meta.epoch, self.meta.step);
-        let value = metrics.get(&self.job.metric).copied().flatten();
-        let shown = value.map_or("not finite".to_owned(), |v| format!("{v:.4}"));
-        console::line(&format!("epoch {epoch}: {} {shown}", self.job.metric));
-        if !metrics.contains_key(&self.job.metric) {
-            let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
-            let message = format!("automl.metric {:?} is none of: {}", self.job.metric, known.join(", "));
-            return Err(Failure::new(FailureKind::SpecInvalid, message));
-        }
-        let seconds = start.elapsed().as_secs_f64();
-        self.record(JobEvent::Validated { epoch, step, metrics, intervals, seconds })?;
-        let Some(value) = value.filter(|_| epoch > 0) else { return Ok(false) };
-        let better = self.meta.best.is_none_or(|b| self.job.direction.is_better(value, b.value));
-        if better {
-            self.meta.best = Some(Best { epoch, value });
-        }
-        Ok(better)
-    }
-
-    fn save(&mut self, best: bool) -> Result<(), Failure> {
-        self.save_to(self.dir.checkpoint(self.meta.epoch), best)
-    }
-
-    /// A checkpoint between two epochs' ends, in a folder of its own so that no finished epoch's is touched.
-    fn save_interrupted(&mut self) -> Result<(), Failure> {
-        let name = format!("step_{:08}", self.meta.step);
-        self.save_to(CheckpointDir(self.dir.checkpoints().join(name)), false)
-    }
-
-    fn save_to(&mut self, to: CheckpointDir, best: bool) -> Result<(), Failure> {
-        let bytes = self.with_averages(|run| {
-            checkpoint::save(&to, (&run.model, &run.train.tokenizer), &run.optimizer, run.average.as_ref(), &run.meta)
-        })?;
-        let path = to.path().strip_prefix(self.dir.path()).unwrap_or(to.path()).to_owned();
-        let (epoch, step) = (self.meta.epoch, self.meta.step);
-        self.record(JobEvent::CheckpointSaved { epoch, step, path, bytes, best })?;
-        checkpoint::link_and_prune(self.dir, &to, best, self.events)
     }
 
     fn record(&mut self, event: JobEvent) -> Result<(), Failure> {
@@ -372,6 +314,7 @@ fn fresh_meta(spec: &Spec, settings: &Settings, steps_per_epoch: u64, horizon: u
         horizon,
         loss_sum: 0.0,
         best: None,
+        top: Vec::new(),
         seed: settings.seed,
         scaler,
         spec_hash,

@@ -2,8 +2,10 @@
 
 use tch::Kind;
 
+use super::keep::TopK;
 use super::loss::{Loss, Objective, Preserve, Triplet};
 use super::optim::{self, Rule};
+use super::rhythm::Every;
 use super::schedule::{Schedule, Shape};
 use crate::base::seed;
 use crate::journal::failure::{Failure, FailureKind};
@@ -24,10 +26,12 @@ pub struct Settings {
     pub epochs: u32,
     /// Train until this epoch is done.
     pub until: u32,
-    /// Epochs between two validations.
-    pub validate_every: u32,
-    /// Epochs between two checkpoints.
-    pub save_every: u32,
+    /// When it is validated, beside its end.
+    pub validate: Every,
+    /// When a checkpoint is written, beside its end and after the best validations.
+    pub save: Every,
+    /// The k best checkpoints that are kept beside the best and the newest.
+    pub top: Option<TopK>,
     /// What is minimised.
     pub objective: Objective,
     /// Batches of a step.
@@ -66,11 +70,6 @@ impl Settings {
             }
         };
         refuse(job.gpus.len() > 1, "one job trains on one GPU; give each trial one GPU");
-        refuse(
-            train.val_check_interval.is_some(),
-            "train.val_check_interval: use train.validation_interval, in epochs",
-        );
-        refuse(train.checkpoint_interval_unit == "step", "train.checkpoint_interval_unit is step; use epoch");
         refuse(train.siglip_loss_mask_mode != "none", "train.siglip_loss_mask_mode needs attributes; use none");
         let betas: [f64; 2] = train.optim.betas.as_slice().try_into().unwrap_or([f64::NAN; 2]);
         refuse(!betas.iter().all(|b| (0.0..1.0).contains(b)), "train.optim.betas: expected two numbers in 0 <= x < 1");
@@ -79,15 +78,24 @@ impl Settings {
             return Err(Failure::new(FailureKind::SpecInvalid, problems.join("\n")));
         }
         let epochs = u32::try_from(train.num_epochs).unwrap_or(u32::MAX);
-        let clamp = |n: u64| u32::try_from(n.max(1)).unwrap_or(u32::MAX);
+        let epochs_of = |n: u64| Every::Epochs(u32::try_from(n.max(1)).unwrap_or(u32::MAX));
+        let top = TopK::of(spec, job)?;
         Ok(Self {
             seed: seed::child(u64::try_from(train.seed).unwrap_or(0), &format!("data/{}", spec.dataset.seed)),
             batch: usize::try_from(spec.dataset.train.batch_size.max(1)).unwrap_or(usize::MAX),
             val_batch: usize::try_from(spec.dataset.val.batch_size.max(1)).unwrap_or(usize::MAX),
             epochs,
             until: job.until_epoch.min(epochs),
-            validate_every: clamp(train.validation_interval),
-            save_every: clamp(train.checkpoint_interval),
+            validate: match train.val_check_interval {
+                Some(steps) => Every::Steps(u64::try_from(steps).unwrap_or(1)),
+                None => epochs_of(train.validation_interval),
+            },
+            save: match train.checkpoint_interval_unit.as_str() {
+                _ if top.is_some() && train.checkpointer.replace_periodic => Every::Never,
+                "step" => Every::Steps(train.checkpoint_interval),
+                _ => epochs_of(train.checkpoint_interval),
+            },
+            top,
             objective: objective(spec),
             accumulate: usize::try_from(train.accumulate_grad_batches.max(1)).unwrap_or(usize::MAX),
             micro_batch: train.micro_batch_size.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),

@@ -59,9 +59,8 @@ pub fn run(dir: &JobDir) -> Result<ExitCode, Problems> {
         tch::set_num_threads(i32::try_from(job.threads).unwrap_or(1));
     }
     let found = if job.resume && job.action == Action::Train { checkpoint::resume(dir) } else { Resume::Fresh };
-    let resumed_from = if let Resume::After(epoch) = found { Some(epoch) } else { None };
-    job.resume = resumed_from.is_some();
-    events.append(SystemClock.now(), started(&job, resumed_from, me)).map_err(io)?;
+    job.resume = matches!(found, Resume::After { .. });
+    events.append(SystemClock.now(), started(&job, &found, me)).map_err(io)?;
     if let Resume::Damaged(why) = found {
         let message = format!("the last checkpoint cannot be continued, training starts again: {why}");
         events.append(SystemClock.now(), JobEvent::Note { message }).map_err(io)?;
@@ -104,11 +103,15 @@ fn act(
     }
 }
 
-fn started(job: &Job, resumed_from: Option<u32>, process: ProcessRef) -> JobEvent {
+fn started(job: &Job, found: &Resume, process: ProcessRef) -> JobEvent {
+    let (resumed_from, resumed_step) = match *found {
+        Resume::After { epoch, step } => (Some(epoch), step),
+        _ => (None, None),
+    };
     let threads = if job.threads > 0 { job.threads } else { usize::try_from(tch::get_num_threads()).unwrap_or(1) };
     // The process sees no GPU but its own, so the first one is meant whatever its number on the machine.
     let device = if job.gpus.is_empty() { "cpu" } else { "cuda:0" }.to_owned();
-    JobEvent::JobStarted { process, host: host(), attempt: job.attempt, device, threads, resumed_from }
+    JobEvent::JobStarted { process, host: host(), attempt: job.attempt, device, threads, resumed_from, resumed_step }
 }
 
 fn failed(failure: &Failure) -> Problems {

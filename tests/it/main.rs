@@ -51,6 +51,8 @@ mod tidy;
 mod train;
 #[cfg(feature = "torch")]
 mod train_curves;
+#[cfg(feature = "torch")]
+mod train_steps;
 mod tui;
 #[cfg(feature = "torch")]
 mod worker;

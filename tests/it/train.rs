@@ -78,15 +78,15 @@ fn steps_of_clipped_adamw_equal_torch_on_open_clip() {
 }
 
 /// Images of one colour with its name as the caption, and a model small enough for a test.
-struct Toy {
-    dir: tempfile::TempDir,
+pub(crate) struct Toy {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 const COLORS: [(&str, [u8; 3]); 4] =
     [("a red square", [220, 30, 30]), ("green", [30, 200, 40]), ("the blue one", [20, 40, 230]), ("white", [240; 3])];
 
 impl Toy {
-    fn new(pairs: usize) -> Self {
+    pub(crate) fn new(pairs: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         fs::create_dir(&data).unwrap();
@@ -107,7 +107,7 @@ impl Toy {
         Self { dir }
     }
 
-    fn spec(&self, overrides: &[&str]) -> spec::sections::Spec {
+    pub(crate) fn spec(&self, overrides: &[&str]) -> spec::sections::Spec {
         let data = self.dir.path().join("data");
         let source = format!("[{{image_dir: {0}, caption_dir: {0}, caption_file_suffix: .txt}}]", data.display());
         let text = format!(
@@ -120,7 +120,7 @@ impl Toy {
         spec::load(Action::Train, Some(&path), &overrides).unwrap_or_else(|p| panic!("{p}")).spec
     }
 
-    fn job(&self, until_epoch: u32) -> Job {
+    pub(crate) fn job(&self, until_epoch: u32) -> Job {
         Job {
             action: Action::Train,
             trial: Some(TrialId(0)),
@@ -135,11 +135,11 @@ impl Toy {
         }
     }
 
-    fn run(&self, name: &str, job: &Job, spec: &spec::sections::Spec) -> (JobDir, Result<Outcome, Failure>) {
+    pub(crate) fn run(&self, name: &str, job: &Job, spec: &spec::sections::Spec) -> (JobDir, Result<Outcome, Failure>) {
         self.run_until(name, job, spec, &AtomicBool::new(false))
     }
 
-    fn run_until(
+    pub(crate) fn run_until(
         &self,
         name: &str,
         job: &Job,
@@ -154,11 +154,11 @@ impl Toy {
     }
 }
 
-fn events(dir: &JobDir) -> Vec<JobEvent> {
+pub(crate) fn events(dir: &JobDir) -> Vec<JobEvent> {
     Tail::new(dir.events()).read::<JobEvent>().unwrap().into_iter().map(|l| l.event).collect()
 }
 
-fn losses(dir: &JobDir) -> Vec<f64> {
+pub(crate) fn losses(dir: &JobDir) -> Vec<f64> {
     let loss = |e| match e {
         JobEvent::EpochEnded { loss, .. } => loss,
         _ => None,
@@ -166,7 +166,7 @@ fn losses(dir: &JobDir) -> Vec<f64> {
     events(dir).into_iter().filter_map(loss).collect()
 }
 
-fn assert_same_bits(a: &JobDir, b: &JobDir) {
+pub(crate) fn assert_same_bits(a: &JobDir, b: &JobDir) {
     for (x, y) in [(a.last().model(), b.last().model()), (a.last().optimizer(), b.last().optimizer())] {
         assert_eq!(weights::read(&x).unwrap(), weights::read(&y).unwrap());
     }

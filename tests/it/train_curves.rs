@@ -56,13 +56,21 @@ impl Curve {
         let (sides, ceiling) = (batch(), scale_ceiling(&model).unwrap());
         let mut scaler = (self.kind == Kind::Half).then(Scaler::default);
         let step = |_| {
-            optimizer.zero_grad().unwrap();
-            let loss_scale = scaler.map_or(1.0, |s| s.scale);
-            let pass = Pass { factor: loss_scale, micro_batch: self.micro_batch };
-            let loss = accumulate(&model, &self.objective, (&sides.0, &sides.1), start.as_ref(), pass).unwrap();
-            if let Some(scaler) = &mut scaler {
-                scaler.update(true);
-            }
+            // A step whose gradients overflowed is tried again with a smaller scale: the reference scales nothing.
+            let (loss, loss_scale) = loop {
+                optimizer.zero_grad().unwrap();
+                let factor = scaler.map_or(1.0, |s| s.scale);
+                let pass = Pass { factor, micro_batch: self.micro_batch };
+                let loss = accumulate(&model, &self.objective, (&sides.0, &sides.1), start.as_ref(), pass).unwrap();
+                let finite = scaler.is_none() || optimizer.grad_norm().unwrap().double_value(&[]).is_finite();
+                if let Some(scaler) = &mut scaler {
+                    scaler.update(finite);
+                    assert!(!scaler.is_exhausted());
+                }
+                if finite {
+                    break (loss, factor);
+                }
+            };
             optimizer.step(|part| if part == Part::Vision { peak } else { 2.0 * peak }, loss_scale).unwrap();
             clamp_scale(&model, ceiling).unwrap();
             loss.double_value(&[])

@@ -407,8 +407,15 @@ fn study_folder() -> (tempfile::TempDir, StudyDir) {
         std::fs::create_dir_all(job.path()).unwrap();
         let mut events = Writer::<JobEvent>::open(&job.events()).unwrap();
         let device = "cpu".to_owned();
-        let started =
-            JobEvent::JobStarted { process, host: host.clone(), attempt: 1, device, threads: 1, resumed_from: None };
+        let started = JobEvent::JobStarted {
+            process,
+            host: host.clone(),
+            attempt: 1,
+            device,
+            threads: 1,
+            resumed_from: None,
+            resumed_step: None,
+        };
         events.append(at(6), started).unwrap();
         for (epoch, value) in (0..).zip(values) {
             let seconds = 10 + 20 * i64::from(epoch);

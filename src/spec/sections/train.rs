@@ -20,7 +20,7 @@ pub struct TrainSection {
     pub cudnn: CudnnSection,
     /// Passes over the training pairs.
     pub num_epochs: u64,
-    /// Write a checkpoint every so many epochs.
+    /// Write a checkpoint every so many epochs or steps; what stays is the best, the newest and what checkpointer keeps.
     pub checkpoint_interval: u64,
     /// Unit of checkpoint_interval.
     pub checkpoint_interval_unit: String,
@@ -64,7 +64,7 @@ pub struct TrainSection {
     pub distributed_strategy: String,
     /// Checkpoint folder or .safetensors file whose weights training starts from; null means random weights, or those of the model type.
     pub pretrained_model_path: Option<PathBuf>,
-    /// Measure every so many steps instead of after epochs.
+    /// Measure every so many steps, wherever in an epoch, instead of by validation_interval; the end is always measured.
     pub val_check_interval: Option<i64>,
     /// CPU threads of libtorch; 0 leaves the choice to the slot or to libtorch.
     pub threads: u64,
@@ -84,19 +84,19 @@ pub struct CudnnSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointerSection {
-    /// Keep the k best checkpoints by a metric.
+    /// Keep the k best checkpoints by a metric, beside the best of the study's metric and the newest.
     pub enable_topk: bool,
-    /// Keep only those, none at intervals.
+    /// Write only those and the newest of the end, none at intervals.
     pub replace_periodic: bool,
-    /// The metric they are chosen by.
+    /// The metric they are chosen by; null means automl.metric.
     pub monitor: Option<String>,
-    /// Whether less or more of that metric is better.
+    /// Whether less or more of that metric is better; null knows it of every metric there is.
     pub mode: Option<String>,
     /// How many of the best are kept.
     pub save_top_k: u64,
-    /// Pattern of their names.
+    /// Pattern of their names, which are links: {epoch}, {step} and {METRIC}, with Python's formats.
     pub filename: String,
-    /// Their folder; null means that of the training.
+    /// Folder of these names, with one for each trial of a study; null means the folder of the checkpoints.
     pub dirpath: Option<PathBuf>,
     /// Put the metric's name into theirs.
     pub auto_insert_metric_name: bool,

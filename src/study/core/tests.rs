@@ -117,7 +117,15 @@ impl World {
                 self.apply(StudyEvent::JobLaunched { trial, attempt, process, slot, batch: None });
                 let host = String::new();
                 let (device, resumed_from) = (String::new(), Some(self.state.trials[&trial].epochs));
-                let started = JobEvent::JobStarted { process, host, attempt, device, threads: 1, resumed_from };
+                let started = JobEvent::JobStarted {
+                    process,
+                    host,
+                    attempt,
+                    device,
+                    threads: 1,
+                    resumed_from,
+                    resumed_step: None,
+                };
                 self.job(trial, started);
             }
             Command::EndStudy { reason } => self.apply(StudyEvent::StudyEnded { reason }),

@@ -59,7 +59,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
     let mut events = Writer::<JobEvent>::open(&dir.events()).unwrap();
     let mut say = |event| drop(events.append(Timestamp::now(), event).unwrap());
     let found = if job.resume && job.action == Action::Train { checkpoint::resume(dir) } else { Resume::Fresh };
-    let resumed_from = if let Resume::After(epoch) = found { Some(epoch) } else { None };
+    let resumed_from = if let Resume::After { epoch, .. } = found { Some(epoch) } else { None };
     say(JobEvent::JobStarted {
         process: ProcessRef::current(),
         host: host(),
@@ -67,6 +67,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
         device: "cpu".to_owned(),
         threads: 1,
         resumed_from,
+        resumed_step: None,
     });
     if let Resume::Damaged(why) = found {
         say(JobEvent::Note { message: why });
@@ -130,7 +131,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
         save(&folder, &weights, epoch);
         let bytes = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
         let path = folder.path().strip_prefix(dir.path()).unwrap().to_owned();
-        say(JobEvent::CheckpointSaved { epoch, step, path, bytes, best: true });
+        say(JobEvent::CheckpointSaved { epoch, step, path, bytes, best: true, top: false });
         let name = folder.path().file_name().unwrap();
         files::atomic_symlink(Path::new(name), dir.best().path()).unwrap();
         files::atomic_symlink(Path::new(name), dir.last().path()).unwrap();
