@@ -14,6 +14,10 @@ use super::launch::{Launcher, Life, Ticket};
 /// Beats that a worker which nobody can see otherwise may miss.
 const UNSEEN_BEATS: f64 = 15.0;
 
+/// How long a worker may be there after the last word in its journal: time enough for any process to end. A batch system
+/// that lost its memory may hold the job of a worker that is long done, and a driver may hang at exit.
+const AFTER_LAST_WORD: Duration = Duration::from_secs(20);
+
 /// A worker that is watched.
 #[derive(Debug)]
 struct Worker {
@@ -24,6 +28,8 @@ struct Worker {
     killed: bool,
     /// Killed because its heart had stopped.
     lost: bool,
+    /// Since when its journal has a last word.
+    done: Option<Instant>,
     pulse: Pulse,
 }
 
@@ -85,8 +91,8 @@ impl Workers {
 
     /// Watches a worker, of this controller or of an earlier one, alive or not.
     pub fn add(&mut self, trial: TrialId, attempt: u32, ticket: Ticket, job: JobDir) {
-        let (stopping, killed, lost, pulse) = (None, false, false, Pulse::new());
-        self.list.insert(trial, Worker { ticket, job, attempt, stopping, killed, lost, pulse });
+        let (stopping, killed, lost, done, pulse) = (None, false, false, None, Pulse::new());
+        self.list.insert(trial, Worker { ticket, job, attempt, stopping, killed, lost, done, pulse });
     }
 
     /// Whether no worker is left.
@@ -118,6 +124,18 @@ impl Workers {
             worker.killed = true;
             worker.stopping.get_or_insert_with(|| (Instant::now(), why.to_owned()));
             launcher.kill(&worker.ticket, &worker.job);
+        }
+    }
+
+    /// Notes which workers have written their last word, and ends those that stay all the same.
+    pub fn end_the_done(&mut self, launcher: &mut dyn Launcher, is_done: impl Fn(TrialId, u32) -> bool) {
+        for (trial, worker) in &mut self.list {
+            if !is_done(*trial, worker.attempt) {
+                worker.done = None;
+            } else if worker.done.get_or_insert_with(Instant::now).elapsed() >= AFTER_LAST_WORD && !worker.killed {
+                worker.killed = true;
+                launcher.kill(&worker.ticket, &worker.job);
+            }
         }
     }
 
@@ -217,6 +235,24 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn worker_that_stays_after_its_last_word_is_killed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut launcher = Told(Life::Waiting, Vec::new());
+        let mut list = workers(LONG, LONG, dir.path());
+        let long_ago = Instant::now().checked_sub(AFTER_LAST_WORD).unwrap();
+        list.end_the_done(&mut launcher, |_, attempt| attempt == 1);
+        assert!(launcher.1.is_empty());
+        list.list.values_mut().for_each(|w| w.done = Some(long_ago));
+        list.end_the_done(&mut launcher, |_, attempt| attempt == 2);
+        assert!(list.list.values().all(|w| w.done.is_none()), "the word of another attempt counts");
+        list.list.values_mut().for_each(|w| w.done = Some(long_ago));
+        for _ in 0..3 {
+            list.end_the_done(&mut launcher, |_, attempt| attempt == 1);
+        }
+        assert_eq!(launcher.1, ["kill"]);
+    }
 
     #[test]
     fn worker_is_asked_once_then_killed_once_and_counts_as_stopped() {

@@ -31,6 +31,10 @@ impl Controller<'_> {
                 observer.job(state, trial, &line.event);
             })?;
         }
+        let state = &self.state;
+        self.workers.end_the_done(self.config.launcher.as_mut(), |trial, attempt| {
+            state.trials.get(&trial).is_some_and(|t| t.has_started(attempt) && t.reported.is_some())
+        });
         for gone in self.workers.poll(self.config.launcher.as_mut()) {
             self.read_trial(gone.trial)?;
             self.job_ended(gone)?;
