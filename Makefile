@@ -2,7 +2,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO   := demo_results
 
-.PHONY: demo test deps build check bench soak clean-demo
+.PHONY: demo test deps build check bench soak templates clean-demo
 
 demo: build ## tune on the bundled drawings, promote the best model; `make clean-demo` to start over
 	$(TARGET)/debug/cliptune train -e templates/demo.yaml --results-dir $(DEMO) $(if $(wildcard $(DEMO)/study.jsonl),--resume)
@@ -23,6 +23,10 @@ check: deps ## what CI checks beside the tests
 
 soak: deps ## the slow tests: 200 kills among them
 	cargo test -- --ignored
+
+templates: build ## write the generated templates again, after a change of the table of keys
+	for t in $(filter-out demo,$(basename $(notdir $(wildcard templates/*.yaml)))); do \
+	  $(TARGET)/debug/cliptune spec template $$t > $(TARGET)/template && cp $(TARGET)/template templates/$$t.yaml || exit 1; done
 
 clean-demo:
 	rm -rf $(DEMO)

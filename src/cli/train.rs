@@ -91,7 +91,9 @@ fn plain(args: &Args, resolved: &Resolved, why: &str) -> Result<ExitCode, Proble
         let problem = Problem::new("this cliptune was built without libtorch and cannot train");
         return Err(Problems::one(ExitCode::Unavailable, problem.help("build it with the feature `torch`")));
     }
-    if dir.job().exists() && !args.resume {
+    // One that failed before its first checkpoint is in nobody's way.
+    let has_begun = || std::fs::read_dir(dir.checkpoints()).is_ok_and(|mut entries| entries.next().is_some());
+    if dir.job().exists() && !args.resume && has_begun() {
         let problem = Problem::new(format!("a training exists already in {}", dir.path().display()));
         return Err(Problems::one(
             ExitCode::Usage,

@@ -27,11 +27,13 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The checkpoint at `path`: a folder, or a weights file whose architecture lies beside it or is `model`'s.
+    /// The checkpoint at `path`: a folder, a repository (`hf:owner/name`), or a weights file whose architecture lies beside
+    /// it or is `model`'s.
     ///
     /// # Errors
     /// When there is none ([`FailureKind::BadCheckpoint`]) or its architecture is unknown.
     pub fn find(path: &Path, model: &sections::ModelSection) -> Result<Self, Failure> {
+        let path = &pretrained::local(&path.to_string_lossy())?;
         let found = if path.is_dir() { TensorFile::find(path) } else { Some(path.to_owned()).filter(|p| p.is_file()) };
         let Some(weights) = found else {
             let why = format!("there is no checkpoint {}", path.display());

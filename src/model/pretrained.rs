@@ -95,17 +95,21 @@ pub fn of(spec: &Spec, config: &ClipConfig) -> Result<Option<Sources>, Failure> 
 /// # Errors
 /// When they cannot be had or read.
 pub fn open(named: &str, adaptor: Option<&str>, config: &ClipConfig) -> Result<Sources, Failure> {
-    let path = match Repository::parse(named) {
-        Some(repository) => {
-            let (hub, repository) = (Hub::from_environment(), repository?);
-            match PUBLIC.iter().find(|p| p.repository == repository.id).and_then(|p| p.file) {
-                Some(file) => hub.file(&repository, file)?,
-                None => fetch(&hub, &repository, &[])?,
-            }
-        }
-        None => PathBuf::from(named),
-    };
+    let path = local(named)?;
     Sources::open(&path, teacher(&path, adaptor, config)?.as_deref(), config)
+}
+
+/// Where weights lie on this machine: the path itself, or what a repository (`hf:owner/name[@revision]`) was fetched to.
+///
+/// # Errors
+/// When the repository cannot be had.
+pub fn local(named: &str) -> Result<PathBuf, Failure> {
+    let Some(repository) = Repository::parse(named) else { return Ok(PathBuf::from(named)) };
+    let (hub, repository) = (Hub::from_environment(), repository?);
+    match PUBLIC.iter().find(|p| p.repository == repository.id).and_then(|p| p.file) {
+        Some(file) => hub.file(&repository, file),
+        None => fetch(&hub, &repository, &[]),
+    }
 }
 
 /// The folder with the config of a repository.

@@ -401,7 +401,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("evaluate.num_workers", Kind::Int, "8").min(0.0)
         .help("Threads that decode and resize images."),
     Field::new("evaluate.checkpoint", Kind::Str, "null")
-        .help("What to measure: a checkpoint folder, a .safetensors or an .onnx file."),
+        .help("What to measure: a checkpoint folder, a weights file, hf:owner/name or an .onnx file."),
     Field::new("evaluate.num_gpus", Kind::Int, "1").min(1.0)
         .help("GPUs that measure."),
     Field::new("evaluate.gpu_ids", Kind::List(Item::Int), "[0]").automl(false)
@@ -437,7 +437,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("inference.num_workers", Kind::Int, "8").min(0.0)
         .help("Threads that decode and resize images."),
     Field::new("inference.checkpoint", Kind::Str, "null")
-        .help("What embeds: a checkpoint folder, a .safetensors or an .onnx file."),
+        .help("What embeds: a checkpoint folder, a weights file, hf:owner/name or an .onnx file."),
     Field::new("inference.num_gpus", Kind::Int, "1").min(1.0)
         .help("GPUs that embed."),
     Field::new("inference.gpu_ids", Kind::List(Item::Int), "[0]").automl(false)
@@ -451,7 +451,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("export", Kind::Section, "null").automl(false)
         .help("The ONNX graph."),
     Field::new("export.checkpoint", Kind::Str, "null")
-        .help("What to export: a checkpoint folder or a .safetensors file."),
+        .help("What to export: a checkpoint folder, a weights file or hf:owner/name."),
     Field::new("export.onnx_file", Kind::Str, "null")
         .help("The graph to write; null names it after the checkpoint, in the folder of the job."),
     Field::new("export.encoder_type", Kind::Choice(&["combined", "separate"]), "\"combined\"")

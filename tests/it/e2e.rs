@@ -188,6 +188,36 @@ fn plain_training_writes_a_checkpoint_and_no_study() {
     assert!(w.path("plain/train/checkpoints/best/model.safetensors").is_file());
     assert!(!w.path("plain/study.jsonl").exists());
     w.ok(&["evaluate", "--parent", "plain", "--results-dir", "measured"]);
+
+    // The same folder as a repository in the hub's cache.
+    let repository = w.path("hub/models--o--m");
+    let snapshot = repository.join("snapshots/0123");
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::write(repository.join("refs/main"), "0123").unwrap();
+    for file in fs::read_dir(w.path("plain/train/checkpoints/best")).unwrap().map(Result::unwrap) {
+        if file.path().is_file() {
+            fs::copy(file.path(), snapshot.join(file.file_name())).unwrap();
+        }
+    }
+    let args = ["evaluate", "--parent", "plain", "--results-dir", "fetched", "evaluate.checkpoint=hf:o/m"];
+    let output = w.command(&args).env("HF_HUB_CACHE", w.path("hub")).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let results = |of: &str| -> Value {
+        serde_json::from_slice(&fs::read(w.path(of).join("evaluate/results.json")).unwrap()).unwrap()
+    };
+    assert_eq!(find_number(&results("fetched"), "t2i_mAP"), find_number(&results("measured"), "t2i_mAP"));
+}
+
+#[test]
+fn training_that_failed_before_its_first_checkpoint_is_in_nobodys_way() {
+    let w = Workspace::new(3, 1);
+    let train = |more: &str| w.run(&["train", "-e", "spec.yaml", "--automl", "off", "--results-dir", "plain", more]);
+    let failed = train("model.image_size=63");
+    assert_eq!(failed.status.code(), Some(2), "{}", String::from_utf8_lossy(&failed.stderr));
+    assert!(train("train.seed=5").status.success());
+    let again = train("train.seed=5");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("a training exists already"));
 }
 
 #[test]
