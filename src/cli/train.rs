@@ -42,6 +42,9 @@ pub struct Args {
     /// Show the resolved spec, the search space and the plan; write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Show the study in the terminal UI; it runs on by itself when the screen is left.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub tui: bool,
     /// Fail with exit code 5 when any trial failed.
     #[arg(long)]
     pub strict: bool,
@@ -65,6 +68,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     match (args.automl.as_str(), resolved.spec.automl_policy) {
         ("off", _) => plain(args, &resolved, "--automl off"),
         ("auto" | "on", sections::AutomlPolicy::Off) => plain(args, &resolved, "automl_policy is off"),
+        ("auto" | "on", _) if args.tui => {
+            let arguments: Vec<_> = std::env::args_os().skip(1).filter(|a| a != "--tui").collect();
+            super::tui::train(&StudyDir::new(results_dir(&resolved)), &arguments)
+        }
         ("auto" | "on", _) => study(args, &resolved),
         (other, _) => {
             let problem =

@@ -1,11 +1,13 @@
 //! Floor 4: what the journals add up to. One fold, shared by the controller, `status` and the terminal UI.
 
+pub mod axis;
 pub mod jobs;
 pub mod rank;
 pub mod reader;
 pub mod snapshot;
 pub mod study;
 pub mod table;
+pub mod timeline;
 pub mod trial;
 pub mod winner;
 

@@ -125,6 +125,9 @@ impl Counts {
     }
 }
 
+/// Samples of a GPU that are kept: as many as a wide terminal shows.
+pub const GPU_SAMPLES: usize = 512;
+
 /// A study.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StudyState {
@@ -148,6 +151,8 @@ pub struct StudyState {
     pub enqueued: VecDeque<Params>,
     /// The last sample of each GPU that trials ran on.
     pub gpus: BTreeMap<u32, GpuSample>,
+    /// How busy each GPU was, in percent: the last [`GPU_SAMPLES`] samples.
+    pub gpu_load: BTreeMap<u32, VecDeque<(Timestamp, u32)>>,
     /// Whether a user asked the present controller to leave.
     pub stop_wanted: bool,
     /// Ids of commands that were answered.
@@ -245,6 +250,11 @@ impl StudyState {
             }
             StudyEvent::GpusSampled { gpus } => {
                 for sample in gpus {
+                    let load = self.gpu_load.entry(sample.index).or_default();
+                    if load.len() == GPU_SAMPLES {
+                        load.pop_front();
+                    }
+                    load.push_back((ts, sample.utilisation));
                     self.gpus.insert(sample.index, sample.clone());
                 }
             }

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::app::View;
+use super::app::{Deed, View};
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,13 +11,17 @@ pub enum Action {
     Detach,
     /// Shows or hides the help.
     Help,
+    /// Gives the terminal to the shell.
+    Suspend,
+    /// The curves, or the selected study.
+    Open,
     /// Shows a view.
     Show(View),
     /// The next view.
     NextView,
     /// The view before.
     PreviousView,
-    /// Back to the trials.
+    /// Back to the trials, then to the studies.
     Back,
     /// One view over the whole screen, or several again.
     Expand,
@@ -25,8 +29,14 @@ pub enum Action {
     Move(i32),
     /// Marks the selected trial, or takes the mark away.
     Mark,
-    /// Starts typing a filter.
+    /// Starts typing a filter, in the log what to look for.
     Filter,
+    /// Looks further up in the log.
+    FindNext,
+    /// The first error of the log.
+    FirstError,
+    /// Starts typing a command.
+    Palette,
     /// The next column to sort by.
     Sort,
     /// Sorts the other way round.
@@ -35,18 +45,24 @@ pub enum Action {
     NextMetric,
     /// Linear or logarithmic curves.
     LogScale,
+    /// The next smoothing of the curves.
+    Smooth,
+    /// Curves over epochs, steps or time.
+    Over,
+    /// The next picture of the parameters.
+    Picture,
     /// Stops or starts updating what is shown.
     Freeze,
     /// Follows the end of the log, or not.
     Follow,
-    /// Stops the selected trial for good.
-    Stop,
-    /// Pauses the selected trial, or puts a paused one back into the queue.
-    Pause,
-    /// Runs the selected trial again.
-    Retry,
-    /// Promotes the selected trial.
-    Promote,
+    /// A trial in full.
+    Describe,
+    /// The trial's folder into the clipboard.
+    Copy,
+    /// The table and the screen into files.
+    Save,
+    /// Asks the study for something.
+    Deed(Deed),
 }
 
 /// Rows of [`Action::Move`] that stand for half a page.
@@ -100,45 +116,50 @@ pub struct Binding {
     pub keys: &'static [Key],
     /// What they do.
     pub action: Action,
-    /// Whether it asks the study for something; such keys are dead with `--read-only`.
-    pub commands: bool,
     /// The word in the hint bar; empty when it is not shown there.
     pub hint: &'static str,
     /// The sentence on the help page.
     pub help: &'static str,
 }
 
-const fn bind(keys: &'static [Key], action: Action, hint: &'static str, help: &'static str) -> Binding {
-    Binding { keys, action, commands: false, hint, help }
+impl Binding {
+    /// Whether it asks the study for something; such keys are dead with `--read-only`.
+    pub fn commands(&self) -> bool {
+        matches!(self.action, Action::Deed(_))
+    }
 }
 
-const fn command(keys: &'static [Key], action: Action, hint: &'static str, help: &'static str) -> Binding {
-    Binding { keys, action, commands: true, hint, help }
+const fn bind(keys: &'static [Key], action: Action, hint: &'static str, help: &'static str) -> Binding {
+    Binding { keys, action, hint, help }
 }
 
 use Key::{Char, Code, Ctrl};
 
 /// The table, in the order of the hint bar.
 pub const BINDINGS: &[Binding] = &[
-    bind(&[Code(KeyCode::Enter)], Action::Show(View::Curves), "curves", "curves of the selected and the marked trials"),
-    bind(&[Char('/')], Action::Filter, "filter", "filter: words, state:failed, lr>1e-4, -not, a | b"),
+    bind(&[Code(KeyCode::Enter)], Action::Open, "open", "the curves of the trial; in the studies, the study"),
+    bind(&[Char('/')], Action::Filter, "filter", "filter: words, state:failed, lr>1e-4, -not, a | b; in the log: find"),
     bind(&[Char('s')], Action::Sort, "sort", "sort by the next column"),
     bind(&[Char('S')], Action::Reverse, "", "sort the other way round"),
-    bind(&[Char(' ')], Action::Mark, "mark", "mark the trial: its curve is drawn"),
+    bind(&[Char(' ')], Action::Mark, "mark", "mark the trial: its curve is drawn, T p R mean all marked"),
     bind(&[Char('e')], Action::Expand, "expand", "one view over the whole screen, and back"),
+    bind(&[Char('D')], Action::Describe, "describe", "the trial in full: its point, the baseline's, files"),
     bind(&[Char('l'), Char('5')], Action::Show(View::Logs), "logs", "console of the selected trial"),
-    command(&[Char('T')], Action::Stop, "stop", "stop the trial for good (asks first)"),
-    command(&[Char('p')], Action::Pause, "pause", "pause the trial, or queue a paused one again"),
-    command(&[Char('R')], Action::Retry, "retry", "run a failed or stopped trial again"),
-    command(&[Char('P')], Action::Promote, "promote", "promote the trial: export, parity, engine (asks first)"),
+    bind(&[Char('T')], Action::Deed(Deed::Stop), "stop", "stop the trial for good"),
+    bind(&[Char('p')], Action::Deed(Deed::Pause), "pause", "pause the trial, or queue a paused one again"),
+    bind(&[Char('R')], Action::Deed(Deed::Retry), "retry", "run a failed or stopped trial again"),
+    bind(&[Char('P')], Action::Deed(Deed::Promote), "promote", "promote the trial: export, parity, engine"),
     bind(&[Char('?'), Char('h')], Action::Help, "help", "this page"),
     bind(&[Char('q'), Ctrl('c')], Action::Detach, "detach", "leave the screen; trials go on"),
+    bind(&[Char('0')], Action::Show(View::Studies), "", "the studies of the workspace"),
     bind(&[Char('1')], Action::Show(View::Trials), "", "the trials"),
     bind(&[Char('2')], Action::Show(View::Curves), "", "the curves"),
     bind(&[Char('3')], Action::Show(View::Params), "", "the parameters and what they seem to matter"),
+    bind(&[Char('4')], Action::Show(View::Gpus), "", "the GPUs and what ran on them when"),
+    bind(&[Char('6')], Action::Show(View::Promotion), "", "the promotion, step by step"),
     bind(&[Code(KeyCode::Tab), Char(']')], Action::NextView, "", "the next view"),
     bind(&[Code(KeyCode::BackTab), Char('[')], Action::PreviousView, "", "the view before"),
-    bind(&[Code(KeyCode::Esc)], Action::Back, "", "clear the filter, then back to the trials"),
+    bind(&[Code(KeyCode::Esc)], Action::Back, "", "clear the filter, then back"),
     bind(&[Char('j'), Code(KeyCode::Down)], Action::Move(1), "", "down"),
     bind(&[Char('k'), Code(KeyCode::Up)], Action::Move(-1), "", "up"),
     bind(&[Ctrl('d'), Code(KeyCode::PageDown)], Action::Move(PAGE), "", "half a page down"),
@@ -147,8 +168,17 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Char('G'), Code(KeyCode::End)], Action::Move(END), "", "the last"),
     bind(&[Char('m')], Action::NextMetric, "", "curves: the next metric"),
     bind(&[Char('y')], Action::LogScale, "", "curves: linear or logarithmic"),
+    bind(&[Char('~')], Action::Smooth, "", "curves: smooth by 0.6, 0.9, 0.99, or not"),
+    bind(&[Char('x')], Action::Over, "", "curves: over epochs, steps or minutes"),
+    bind(&[Char('v')], Action::Picture, "", "params: importance, slices, parallel, best so far"),
+    bind(&[Char('n')], Action::FindNext, "", "log: the next line further up"),
+    bind(&[Char('E')], Action::FirstError, "", "log: the first error"),
     bind(&[Char('F')], Action::Follow, "", "log: follow the end, or stay"),
     bind(&[Char('f')], Action::Freeze, "", "freeze what is shown; nothing is lost"),
+    bind(&[Char('c')], Action::Copy, "", "copy the folder of the trial"),
+    bind(&[Ctrl('s')], Action::Save, "", "write the table (CSV) and the screen into files"),
+    bind(&[Char(':')], Action::Palette, "", "type a command, for example :stop 7"),
+    bind(&[Ctrl('z')], Action::Suspend, "", "back to the shell; fg returns"),
 ];
 
 /// The row of a key.

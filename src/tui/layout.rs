@@ -34,7 +34,7 @@ pub fn screen(area: Rect, focus: View, expanded: bool) -> Screen {
     }
     let [header, body, hints] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)]).areas(area);
-    let panels = if expanded || area.width < TWO || area.height < TALL {
+    let panels = if expanded || focus == View::Studies || area.width < TWO || area.height < TALL {
         vec![(focus, body)]
     } else if area.width < THREE {
         let below = if focus == View::Trials { View::Curves } else { focus };

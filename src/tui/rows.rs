@@ -1,16 +1,45 @@
 //! What the screen shows, free of where it came from: one row a trial and one summary of the study.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::base::ids::TrialId;
-use crate::journal::event::{Direction, Params};
+use crate::journal::event::{Direction, GpuSample, Params};
 use crate::search::importance::Importance;
-use crate::state::TrialStatus;
+use crate::state::timeline::{Lane, Step};
+use crate::state::{PromotionStep, TrialStatus};
 
 /// Points of a curve: (epoch, value); a value that was not finite is NaN.
 pub type Curve = Vec<(f64, f64)>;
+
+/// How far a trial was when an epoch ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tick {
+    /// The epoch.
+    pub epoch: f64,
+    /// Optimiser steps so far.
+    pub step: f64,
+    /// Seconds since its first launch.
+    pub seconds: f64,
+}
+
+/// What a trial measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curves {
+    /// Every metric over the epochs.
+    pub metrics: BTreeMap<String, Curve>,
+    /// Steps and seconds by epoch, ascending.
+    pub ticks: Vec<Tick>,
+}
+
+impl Curves {
+    /// A metric over the epochs.
+    pub fn get(&self, metric: &str) -> Option<&Curve> {
+        self.metrics.get(metric)
+    }
+}
 
 /// One trial.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +56,8 @@ pub struct Trial {
     pub epochs: u32,
     /// Epochs allotted.
     pub budget: u32,
-    /// Every metric over the epochs.
-    pub curves: BTreeMap<String, Curve>,
+    /// What it measured; shared, since a thousand curves are not copied twice a second.
+    pub curves: Arc<Curves>,
     /// The point of the search space; empty for the baseline.
     pub params: Params,
     /// Learning rates of the image and the text tower, as searched or as last reported.
@@ -55,6 +84,28 @@ impl Trial {
 /// The last part of a key: `train.optim.vision_lr` → `vision_lr`.
 pub fn short(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
+}
+
+/// A GPU that trials ran on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gpu {
+    /// Its last sample.
+    pub sample: GpuSample,
+    /// How busy it was, in percent, oldest first.
+    pub load: Vec<f64>,
+    /// The trials on it now.
+    pub trials: Vec<TrialId>,
+}
+
+/// A promotion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Promotion {
+    /// The trial.
+    pub trial: TrialId,
+    /// Its steps in the order of their first event.
+    pub steps: Vec<PromotionStep>,
+    /// The promoted files and their sizes in bytes.
+    pub files: Vec<(String, u64)>,
 }
 
 /// Whether somebody drives the study.
@@ -98,8 +149,47 @@ pub struct Study {
     pub eta_s: Option<f64>,
     /// The parameters, most important first; empty while too few trials have a value.
     pub importance: Vec<Importance>,
+    /// Trials in the order in which they ended, with the best value so far.
+    pub history: Vec<Step>,
+    /// The GPUs that trials ran on.
+    pub gpus: Vec<Gpu>,
+    /// What ran on which device when.
+    pub lanes: Vec<Lane>,
+    /// The last promotion.
+    pub promotion: Option<Promotion>,
     /// Seconds since the last event; what "live" and "stale" are judged by.
     pub age_s: f64,
+}
+
+/// One of several studies in a workspace, summed up.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overview {
+    /// The study.
+    pub study: Study,
+    /// Trials that exist.
+    pub trials: usize,
+    /// Those of them that are over, that run and that failed.
+    pub over: usize,
+    /// See `over`.
+    pub active: usize,
+    /// See `over`.
+    pub failed: usize,
+    /// The best value.
+    pub best: Option<f64>,
+}
+
+impl Overview {
+    /// The summary of a study.
+    pub fn of(study: &Study, trials: &[Trial]) -> Self {
+        Self {
+            study: study.clone(),
+            trials: trials.len(),
+            over: count(trials, TrialStatus::is_final),
+            active: count(trials, TrialStatus::is_active),
+            failed: count(trials, |s| s == TrialStatus::Failed),
+            best: trials.iter().find(|t| Some(t.id) == study.best).and_then(|t| t.value),
+        }
+    }
 }
 
 /// How many trials stand where.

@@ -25,7 +25,20 @@ pub enum Column {
 }
 
 impl Column {
-    const ALL: [Self; 6] = [Self::Value, Self::Id, Self::State, Self::Epochs, Self::Speed, Self::Loss];
+    /// Every column, in the order of the sort key.
+    pub const ALL: [Self; 6] = [Self::Value, Self::Id, Self::State, Self::Epochs, Self::Speed, Self::Loss];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Id => "id",
+            Self::State => "state",
+            Self::Epochs => "epochs",
+            Self::Speed => "speed",
+            Self::Loss => "loss",
+        }
+    }
 
     /// The column after this one.
     pub fn next(self) -> Self {

@@ -1,12 +1,14 @@
-//! Where the rows come from: the state of the study, its owner's lock, and the consoles of its trials. Only reads.
+//! Where the rows come from: the state of the study, its owner's lock, and the consoles of its trials. Only reads, and builds
+//! anew only what changed: a study at rest costs a look at a few files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::app::{App, Log};
-use super::rows::{Controller, Curve, Study, Trial, short};
+use super::rows::{Controller, Curves, Gpu, Promotion, Study, Tick, Trial, short};
 use super::widget::text;
 use crate::base::ids::TrialId;
 use crate::base::time::{Timestamp, seconds_between};
@@ -14,7 +16,7 @@ use crate::journal::event::Slot;
 use crate::journal::layout::StudyDir;
 use crate::search::importance::Importance;
 use crate::search::space::Space;
-use crate::state::{StateReader, StudyState, TrialState, snapshot};
+use crate::state::{StateReader, StudyState, TrialState, snapshot, timeline};
 use crate::study::importance;
 
 /// Of a console, this much of its end is shown.
@@ -28,9 +30,13 @@ pub struct Source {
     rates: Rates,
     /// The console that was read last and its length then.
     console: Option<(TrialId, u64)>,
-    live: bool,
+    live: Option<bool>,
     importance: Importances,
+    curves: HashMap<TrialId, (Stamp, Arc<Curves>)>,
 }
+
+/// What has to differ when the curves of a trial do: attempt, validations, epochs.
+type Stamp = (u32, usize, usize);
 
 /// The importance of the parameters, computed again only when another trial has come to rest.
 #[derive(Debug, Default)]
@@ -57,39 +63,60 @@ type Rates = (Option<f64>, Option<f64>);
 
 impl Source {
     /// A study's folder.
-    ///
-    /// # Errors
-    /// When its journals cannot be read.
-    pub fn open(dir: &StudyDir) -> io::Result<Self> {
-        let mut reader = StateReader::new(dir.clone());
-        reader.poll()?;
-        Ok(Self {
-            reader,
+    pub fn open(dir: &StudyDir) -> Self {
+        Self {
+            reader: StateReader::new(dir.clone()),
             rates: spec_rates(&dir.spec()),
             console: None,
-            live: false,
+            live: None,
             importance: Importances::default(),
-        })
+            curves: HashMap::new(),
+        }
+    }
+
+    /// The study's folder.
+    pub fn dir(&self) -> &StudyDir {
+        self.reader.dir()
     }
 
     /// Whether a controller had the study at the last look.
     pub fn is_live(&self) -> bool {
-        self.live
+        self.live == Some(true)
     }
 
-    /// What is to be shown now.
+    /// Puts into the app what is new; tells whether anything that is shown changed.
     ///
     /// # Errors
     /// When a journal cannot be read.
-    pub fn poll(&mut self) -> io::Result<(Study, Vec<Trial>)> {
-        self.reader.poll()?;
-        self.live = snapshot::controller_is_up(self.reader.dir());
+    pub fn refresh(&mut self, app: &mut App) -> io::Result<bool> {
+        let live = snapshot::controller_is_up(self.reader.dir());
+        let changed = self.reader.poll()? || self.live != Some(live);
+        self.live = Some(live);
         let now = Timestamp::now();
         let state = self.reader.state();
-        let trials = state.trials.values().map(|t| trial(t, self.rates, now)).collect();
-        let mut study = study(state, self.live, now);
+        if !changed {
+            // The clock of a running study moves by itself, a second at a time.
+            let is_next = live && state.elapsed(now) - app.study.elapsed_s >= 1.0;
+            if is_next {
+                tick(&mut app.study, state, live, now);
+            }
+            return Ok(is_next);
+        }
+        let rows = state.trials.values().map(|t| {
+            let stamp = (t.started.map_or(0, |(attempt, _)| attempt), t.curve.len(), t.losses.len());
+            let known = self.curves.get(&t.id).filter(|(of, _)| *of == stamp);
+            let shared = known.map_or_else(|| Arc::new(curves(t)), |(_, shared)| Arc::clone(shared));
+            self.curves.insert(t.id, (stamp, Arc::clone(&shared)));
+            trial(t, shared, self.rates, now)
+        });
+        let rows = rows.collect();
+        let mut study = study(state, live, now);
         study.importance = self.importance.of(self.reader.dir(), state);
-        Ok((study, trials))
+        if let Some(promotion) = &mut study.promotion {
+            promotion.files = files(&self.reader.dir().promoted());
+        }
+        app.set(study, rows);
+        Ok(true)
     }
 
     /// Puts the console of the selected trial into the app when it grew; tells whether it did.
@@ -111,6 +138,56 @@ impl Source {
         app.log = Log { trial: Some(id), lines, up };
         true
     }
+
+    /// A trial in full, a line a fact: its point beside the baseline's, how it went, where its files are.
+    pub fn describe(&self, id: TrialId) -> Vec<String> {
+        let state = self.reader.state();
+        let Some(trial) = state.trials.get(&id) else { return Vec::new() };
+        let now = Timestamp::now();
+        let value = trial.value.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
+        let mut lines = vec![
+            format!("state       {}, {} of {} epochs", trial.state.name(), trial.epochs, trial.budget),
+            format!("{:<11} {value}", state.metric()),
+        ];
+        if let Some(i) = trial.interval() {
+            lines.push(format!("95 %        {:.4} to {:.4}", i.low, i.high));
+        }
+        lines.push(format!("time        {}", crate::base::units::duration(trial.seconds(now))));
+        let place = [trial.host.as_deref(), trial.device.as_deref()].into_iter().flatten().collect::<Vec<_>>();
+        if !place.is_empty() {
+            lines.push(format!("ran on      {}, attempt {}", place.join(", "), trial.attempt));
+        }
+        if let Some(failure) = &trial.failure {
+            lines.push(format!("failure     {}: {}", failure.kind.code(), failure.message));
+            lines.push(format!("            help: {}", failure.kind.help()));
+        }
+        lines.extend(trial.given_up.iter().map(|why| format!("given up    {why}")));
+        lines.extend(trial.repeats.iter().map(|of| format!("repeats     trial {of} with another seed")));
+        lines.push(String::new());
+        let baseline = state.trials.get(&TrialId(0)).map(|t| &t.params);
+        for (key, value) in &trial.params {
+            let before = baseline.and_then(|b| b.get(key)).filter(|b| *b != value);
+            lines.push(format!("{key} = {value}{}", before.map_or_else(String::new, |b| format!("  (baseline {b})"))));
+        }
+        lines.extend(trial.adjusted.iter().map(|(key, value)| format!("{key} = {value}  (adjusted)")));
+        lines.push(String::new());
+        let folder = self.reader.dir().trial(id);
+        lines.push(format!("folder      {}", folder.path().display()));
+        if let Some(path) = &trial.checkpoint {
+            lines.push(format!("checkpoint  {}", folder.path().join(path).display()));
+        }
+        lines.extend(trial.notes.iter().map(|note| format!("note        {}", text::printable(note))));
+        lines
+    }
+}
+
+/// Files of a folder and their sizes, by name.
+fn files(folder: &Path) -> Vec<(String, u64)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut list: Vec<(String, u64)> =
+        entries.filter_map(|e| Some((e.file_name().into_string().ok()?, e.metadata().ok()?.len()))).collect();
+    list.sort();
+    list
 }
 
 /// The last lines of a file; the first of them is whole.
@@ -140,10 +217,15 @@ pub fn study(state: &StudyState, live: bool, now: Timestamp) -> Study {
         (None, None) => Controller::Down,
     };
     let meta = state.meta.as_ref();
-    let signs_of_life = state.trials.values().filter_map(TrialState::last_heartbeat);
-    let last = signs_of_life.chain(state.last_event).max();
-    let until = if live { now } else { last.unwrap_or(now) };
-    Study {
+    let on = |gpu: u32| {
+        let sits = |t: &&TrialState| t.state.is_active() && t.slot.as_ref().is_some_and(|s| s.gpus.contains(&gpu));
+        state.trials.values().filter(sits).map(|t| t.id).collect()
+    };
+    let load = |gpu: &u32| {
+        let samples = state.gpu_load.get(gpu).into_iter().flatten();
+        samples.map(|(_, percent)| f64::from(*percent)).collect()
+    };
+    let mut study = Study {
         name: meta.map_or_else(|| "new study".to_owned(), |m| m.name.clone()),
         sampler: meta.map_or_else(String::new, |m| m.sampler.clone()),
         metric: state.metric().to_owned(),
@@ -153,15 +235,34 @@ pub fn study(state: &StudyState, live: bool, now: Timestamp) -> Study {
         paused: state.paused,
         promoting: state.promotion.as_ref().is_some_and(|p| !p.is_done() && !p.has_failed()),
         best: state.best().map(|t| t.id),
-        elapsed_s: state.elapsed(until),
-        eta_s: state.eta(now),
+        elapsed_s: 0.0,
+        eta_s: None,
         importance: Vec::new(),
-        age_s: last.map_or(0.0, |ts| seconds_between(ts, now)),
-    }
+        history: timeline::best_so_far(state),
+        gpus: state.gpus.iter().map(|(i, s)| Gpu { sample: s.clone(), load: load(i), trials: on(*i) }).collect(),
+        lanes: timeline::lanes(state, if live { now } else { state.last_event.unwrap_or(now) }),
+        promotion: state.promotion.as_ref().map(|p| Promotion {
+            trial: p.trial,
+            steps: p.steps.clone(),
+            files: Vec::new(),
+        }),
+        age_s: 0.0,
+    };
+    tick(&mut study, state, live, now);
+    study
+}
+
+/// What of a study moves with the clock.
+fn tick(study: &mut Study, state: &StudyState, live: bool, now: Timestamp) {
+    let signs_of_life = state.trials.values().filter_map(TrialState::last_heartbeat);
+    let last = signs_of_life.chain(state.last_event).max();
+    study.elapsed_s = state.elapsed(if live { now } else { last.unwrap_or(now) });
+    study.eta_s = state.eta(now);
+    study.age_s = last.map_or(0.0, |ts| seconds_between(ts, now));
 }
 
 /// A trial's row; `rates` are those of the spec.
-pub fn trial(state: &TrialState, rates: Rates, now: Timestamp) -> Trial {
+pub fn trial(state: &TrialState, curves: Arc<Curves>, rates: Rates, now: Timestamp) -> Trial {
     let beat = state.heartbeat.as_ref().filter(|_| state.state.is_active());
     let epoch = state.losses.last();
     let rate = |name: &str| state.params.iter().find(|(key, _)| short(key) == name).and_then(|(_, v)| v.as_f64());
@@ -172,7 +273,7 @@ pub fn trial(state: &TrialState, rates: Rates, now: Timestamp) -> Trial {
         best_epoch: state.best_epoch,
         epochs: state.epochs,
         budget: state.budget,
-        curves: curves(state),
+        curves,
         params: state.params.clone(),
         rates: (rate("vision_lr").or(rates.0), rate("text_lr").or(rates.1)),
         images_per_s: beat.map(|b| b.images_per_s).filter(|v| *v > 0.0).or(epoch.map(|e| e.images_per_s)),
@@ -192,11 +293,11 @@ fn slot(slot: &Slot) -> String {
 }
 
 /// Every validation metric and what the worker reports of an epoch, by name.
-fn curves(state: &TrialState) -> BTreeMap<String, Curve> {
-    let mut curves: BTreeMap<String, Curve> = BTreeMap::new();
-    for (epoch, metrics) in &state.curve {
-        for (name, value) in metrics {
-            curves.entry(name.clone()).or_default().push((f64::from(*epoch), value.unwrap_or(f64::NAN)));
+pub fn curves(state: &TrialState) -> Curves {
+    let mut metrics: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    for (epoch, measured) in &state.curve {
+        for (name, value) in measured {
+            metrics.entry(name.clone()).or_default().push((f64::from(*epoch), value.unwrap_or(f64::NAN)));
         }
     }
     for e in &state.losses {
@@ -207,8 +308,15 @@ fn curves(state: &TrialState) -> BTreeMap<String, Curve> {
             ("perf/images_per_s", e.images_per_s),
         ];
         for (name, value) in reported {
-            curves.entry(name.to_owned()).or_default().push((f64::from(e.epoch), value));
+            metrics.entry(name.to_owned()).or_default().push((f64::from(e.epoch), value));
         }
     }
-    curves
+    let begun = state.first_launched.unwrap_or(state.suggested);
+    let start = Tick { epoch: 0.0, step: 0.0, seconds: 0.0 };
+    let ticks = state.losses.iter().map(|e| Tick {
+        epoch: f64::from(e.epoch),
+        step: e.step as f64,
+        seconds: seconds_between(begun, e.ts).max(0.0),
+    });
+    Curves { metrics, ticks: std::iter::once(start).chain(ticks).collect() }
 }

@@ -29,15 +29,7 @@ impl Screen {
     /// When standard output is no terminal or refuses.
     pub fn enter(mouse: bool) -> io::Result<Self> {
         restore_on_panic();
-        TAKEN.store(true, Ordering::SeqCst);
-        let entered = (|| {
-            enable_raw_mode()?;
-            execute!(io::stdout(), EnterAlternateScreen)?;
-            if mouse {
-                execute!(io::stdout(), EnableMouseCapture)?;
-            }
-            Terminal::new(CrosstermBackend::new(io::stdout()))
-        })();
+        let entered = take(mouse).and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match entered {
             Ok(terminal) => Ok(Self { terminal }),
             Err(e) => {
@@ -46,6 +38,27 @@ impl Screen {
             }
         }
     }
+
+    /// Gives the terminal to the shell, as ctrl-z does, and takes it over again when the shell lets this process go on.
+    ///
+    /// # Errors
+    /// When the terminal refuses.
+    pub fn suspend(&mut self, mouse: bool) -> io::Result<()> {
+        restore();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
+        take(mouse)?;
+        self.terminal.clear()
+    }
+}
+
+fn take(mouse: bool) -> io::Result<()> {
+    TAKEN.store(true, Ordering::SeqCst);
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen)?;
+    if mouse {
+        execute!(io::stdout(), EnableMouseCapture)?;
+    }
+    Ok(())
 }
 
 impl Drop for Screen {

@@ -38,7 +38,8 @@ pub(super) fn header(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
 pub(super) fn line(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let best = best(&app.study, &app.trials).and_then(|t| t.value);
     let best = best.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
-    let (symbol, _, word) = liveness(&app.study, &app.trials, theme);
+    let active = rows::count(&app.trials, TrialStatus::is_active);
+    let (symbol, _, word) = liveness(&app.study, active, theme);
     let over = rows::count(&app.trials, TrialStatus::is_final);
     let text = format!("{symbol} {over}/{} best {best} {word}", planned(&app.study, &app.trials));
     buffer.set_stringn(area.x, area.y, text, area.width.into(), theme.style(Role::Text));
@@ -75,7 +76,7 @@ fn parts(study: &Study, trials: &[Trial], frozen: bool, theme: Theme) -> Vec<Par
     if let Some(eta) = study.eta_s.filter(|_| study.controller == Controller::Live) {
         parts.push(part(format!("ETA {}", units::duration(eta)), Role::Muted, 7));
     }
-    let (symbol, role, word) = liveness(study, trials, theme);
+    let (symbol, role, word) = liveness(study, running, theme);
     parts.push(part(format!("{symbol} {word}"), role, 0));
     if frozen {
         parts.push(part("frozen".to_owned(), Role::Warn, 0));
@@ -91,13 +92,14 @@ fn best<'a>(study: &Study, trials: &'a [Trial]) -> Option<&'a Trial> {
     trials.iter().find(|t| Some(t.id) == study.best)
 }
 
-fn liveness(study: &Study, trials: &[Trial], theme: Theme) -> (char, Role, String) {
+/// How a study of which `active` trials run stands: symbol, role, word.
+pub(super) fn liveness(study: &Study, active: usize, theme: Theme) -> (char, Role, String) {
     match &study.controller {
         Controller::Finished(_) => (theme.pick('✔', '+'), Role::Good, "finished".to_owned()),
         Controller::Stopped(_) => (theme.pick('■', 'o'), Role::Warn, "stopped".to_owned()),
         Controller::Down => (theme.pick('✖', 'x'), Role::Bad, "controller down".to_owned()),
         Controller::Live if study.paused => (theme.pick('‖', '='), Role::Warn, "paused".to_owned()),
-        Controller::Live if study.age_s > STALE_S && rows::count(trials, TrialStatus::is_active) > 0 => {
+        Controller::Live if study.age_s > STALE_S && active > 0 => {
             (theme.pick('◌', '.'), Role::Warn, format!("stale {}", units::duration(study.age_s)))
         }
         Controller::Live if study.promoting => (theme.pick('●', '*'), Role::Good, "promoting".to_owned()),
@@ -107,9 +109,14 @@ fn liveness(study: &Study, trials: &[Trial], theme: Theme) -> (char, Role, Strin
 
 /// The last row: what is being typed or was just said, otherwise the keys.
 pub(super) fn hints(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    if app.mode == Mode::Filter {
-        let cursor = theme.pick("▏", "_");
-        let line = format!(" / {}{cursor}   enter keep   esc clear", app.filter_text);
+    let cursor = theme.pick("▏", "_");
+    let typed = match &app.mode {
+        Mode::Filter => Some(format!(" / {}{cursor}   enter keep   esc clear", app.filter_text)),
+        Mode::Find => Some(format!(" find {}{cursor}   enter look   esc clear", app.find)),
+        Mode::Palette(text) => Some(format!(" :{text}{cursor}   enter do   esc leave   ? lists the commands")),
+        _ => None,
+    };
+    if let Some(line) = typed {
         buffer.set_stringn(area.x, area.y, line, area.width.into(), theme.style(Role::Text));
         return;
     }
@@ -118,7 +125,7 @@ pub(super) fn hints(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let dead = |commands: bool| commands && app.read_only.is_some();
-    let here = |b: &&crate::tui::keymap_table::Binding| !b.hint.is_empty() && !dead(b.commands);
+    let here = |b: &&crate::tui::keymap_table::Binding| !b.hint.is_empty() && !dead(b.commands());
     let hints: Vec<(String, &str)> = BINDINGS.iter().filter(here).map(|b| (b.keys[0].to_string(), b.hint)).collect();
     let cells = |(key, hint): &(String, &str)| text::width(key) + text::width(hint) + 3;
     // Help and detach, the last two of the table's hints, are always there.

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::tui::app::App;
+use crate::tui::app::{App, is_error};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::text;
 
@@ -24,8 +24,11 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let end = lines.len().saturating_sub(app.log.up).max(height.min(lines.len()));
     let shown = &lines[end.saturating_sub(height)..end];
     for (y, line) in (area.y..).zip(shown) {
-        let lower = line.to_lowercase();
-        let role = if lower.contains("error") || lower.contains("panicked") { Role::Bad } else { Role::Text };
+        let role = match () {
+            () if is_error(line) => Role::Bad,
+            () if !app.find.is_empty() && line.to_lowercase().contains(&app.find.to_lowercase()) => Role::Accent,
+            () => Role::Text,
+        };
         buffer.set_stringn(area.x, y, text::cut(line, area.width.into()), area.width.into(), theme.style(role));
     }
 }

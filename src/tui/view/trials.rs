@@ -103,6 +103,16 @@ pub fn row_at(app: &App, row: usize, height: usize) -> Option<TrialId> {
     rows.get(from + row.checked_sub(1)?).map(|t| t.id)
 }
 
+/// The column whose title stands `x` cells from the left of a table so many cells wide.
+pub fn column_at(x: usize, width: usize) -> Option<sort::Column> {
+    let mut from = 0;
+    let (column, ..) = columns(width).into_iter().find(|(_, _, cells)| {
+        from += cells + 1;
+        x < from
+    })?;
+    sort::Column::ALL.into_iter().find(|c| sorted_by(*c) == Some(column))
+}
+
 fn sorted_by(column: sort::Column) -> Option<Column> {
     Some(match column {
         sort::Column::Value => Column::Value,

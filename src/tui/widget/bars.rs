@@ -2,18 +2,24 @@
 
 /// The last `width` values as a sparkline over their own range; a value that is not finite is a gap.
 pub fn sparkline(values: &[f64], width: usize, ascii: bool) -> String {
+    let shown = &values[values.len().saturating_sub(width)..];
+    let finite = || shown.iter().copied().filter(|v| v.is_finite());
+    let range = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+    levels(values, width, range, ascii)
+}
+
+/// The last `width` values as a sparkline over a fixed range.
+pub fn levels(values: &[f64], width: usize, (low, high): (f64, f64), ascii: bool) -> String {
     const RICH: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     const PLAIN: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
     let levels = if ascii { PLAIN } else { RICH };
     let shown = &values[values.len().saturating_sub(width)..];
-    let finite = || shown.iter().copied().filter(|v| v.is_finite());
-    let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     shown
         .iter()
         .map(|v| match v {
             v if !v.is_finite() => ' ',
             _ if high <= low => levels[3],
-            v => levels[((v - low) / (high - low) * 7.0).round() as usize],
+            v => levels[((v - low) / (high - low) * 7.0).round().clamp(0.0, 7.0) as usize],
         })
         .collect()
 }

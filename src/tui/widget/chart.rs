@@ -1,5 +1,7 @@
 //! A line chart: axes, grid of dots, legend. A value that is not finite is a gap with a mark on the axis.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -14,7 +16,7 @@ pub struct Series<'a> {
     /// Its name in the legend.
     pub label: String,
     /// Its points by rising x.
-    pub points: &'a [(f64, f64)],
+    pub points: Cow<'a, [(f64, f64)]>,
     /// Its colour.
     pub style: Style,
     /// Its marker in the legend and in ASCII.
@@ -34,6 +36,25 @@ pub struct LineChart<'a> {
     pub ascii: bool,
     /// Style of the axes.
     pub axis: Style,
+}
+
+/// What a curve does within one column of dots.
+#[derive(Clone, Copy, Debug)]
+struct Stroke {
+    x: i64,
+    low: i64,
+    high: i64,
+    last: i64,
+}
+
+impl Stroke {
+    fn add(&mut self, y: i64) {
+        (self.low, self.high, self.last) = (self.low.min(y), self.high.max(y), y);
+    }
+
+    fn draw(&self, raster: &mut Raster, owner: usize) {
+        raster.line((self.x, self.low), (self.x, self.high), owner);
+    }
 }
 
 /// Cells left of the plot: the labels and the axis.
@@ -57,16 +78,26 @@ impl LineChart<'_> {
         let column = |x: f64| ((x - x0) / (x1 - x0) * (across - 1) as f64).round() as i64;
         let row = |y: f64| ((y1 - y) / (y1 - y0) * (down - 1) as f64).round() as i64;
         for (owner, series) in self.series.iter().enumerate() {
-            let mut before: Option<(i64, i64)> = None;
-            for &(x, y) in series.points {
-                let here = self.scaled(y).map(|y| (column(x), row(y)));
-                match (before, here) {
-                    (Some(from), Some(to)) => raster.line(from, to, owner),
-                    (None, Some((x, y))) => raster.set(x, y, owner),
-                    (_, None) => self.gap(plot, column(x) as usize * usize::from(plot.width) / across, series, buffer),
+            // Points of one column become one stroke, so that a long curve costs what is visible of it.
+            let mut stroke: Option<Stroke> = None;
+            for &(x, y) in series.points.iter() {
+                let x = column(x);
+                let Some(y) = self.scaled(y).map(row) else {
+                    stroke.take().inspect(|s| s.draw(&mut raster, owner));
+                    self.gap(plot, x as usize * usize::from(plot.width) / across, series, buffer);
+                    continue;
+                };
+                match &mut stroke {
+                    Some(s) if s.x == x => s.add(y),
+                    before => {
+                        let from = before.take().inspect(|s| s.draw(&mut raster, owner));
+                        let from = from.map_or((x, y), |s| (s.x, s.last));
+                        raster.line(from, (x, y), owner);
+                        *before = Some(Stroke { x, low: y, high: y, last: y });
+                    }
                 }
-                before = here;
             }
+            stroke.inspect(|s| s.draw(&mut raster, owner));
         }
         for (x, y, symbol, owner) in raster.cells(|owner| self.series[owner].marker) {
             let series = &self.series[owner];
@@ -83,7 +114,8 @@ impl LineChart<'_> {
 
     /// The ranges of x and (scaled) y, never empty.
     fn ranges(&self) -> Option<((f64, f64), (f64, f64))> {
-        let points = || self.series.iter().flat_map(|s| s.points).filter_map(|&(x, y)| Some((x, self.scaled(y)?)));
+        let points =
+            || self.series.iter().flat_map(|s| s.points.iter()).filter_map(|&(x, y)| Some((x, self.scaled(y)?)));
         let (first_x, first_y) = points().next()?;
         let widen = |range: (f64, f64), v: f64| (range.0.min(v), range.1.max(v));
         let (x, y) =

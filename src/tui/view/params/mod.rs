@@ -1,12 +1,12 @@
-//! View 3: how much each parameter matters, and the points themselves, best first.
+//! View 3: how much each parameter matters and the points themselves, best first; or one of the pictures.
+
+mod pictures;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use serde_json::Value;
 
-use crate::base::units;
 use crate::search::importance::{ENOUGH, Importance};
-use crate::tui::app::App;
+use crate::tui::app::{App, Picture};
 use crate::tui::rows::short;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::{bars, text};
@@ -14,8 +14,33 @@ use crate::tui::widget::{bars, text};
 /// Cells of a column of the table.
 const CELLS: usize = 12;
 
-/// Draws both parts.
+/// What stands behind the title.
+pub(super) fn about(app: &App) -> String {
+    format!("{} [v next]", app.picture.title())
+}
+
+/// Draws the present picture.
 pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    match app.picture {
+        Picture::Importance => importance(app, theme, area, buffer),
+        Picture::Slices => pictures::slices(app, theme, area, buffer),
+        Picture::Parallel => pictures::parallel(app, theme, area, buffer),
+        Picture::History => pictures::history(app, theme, area, buffer),
+    }
+}
+
+/// Every parameter, the most important first.
+fn keys(app: &App) -> Vec<String> {
+    let mut keys: Vec<String> = app.study.importance.iter().map(|i| i.key.clone()).collect();
+    for key in app.trials.iter().flat_map(|t| t.params.keys()) {
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
+    keys
+}
+
+fn importance(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut y = area.y;
     let put = |buffer: &mut Buffer, y: &mut u16, line: &str, role: Role| {
         if *y < area.bottom() {
@@ -36,18 +61,14 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         put(buffer, &mut y, &bar(item, theme, area.width.into()), Role::Text);
     }
     y += 1;
-    let mut keys: Vec<String> = list.iter().map(|i| i.key.clone()).collect();
-    for key in app.trials.iter().flat_map(|t| t.params.keys()) {
-        if !keys.contains(key) {
-            keys.push(key.clone());
-        }
-    }
+    let mut keys = keys(app);
     keys.truncate((usize::from(area.width).saturating_sub(15)) / (CELLS + 1));
     let titles: String = keys.iter().map(|k| text::right(short(k), CELLS) + " ").collect();
     put(buffer, &mut y, &format!("id       value {titles}"), Role::Muted);
-    for trial in app.visible() {
+    for trial in app.visible().into_iter().take(area.height.into()) {
         let value = trial.value.map_or_else(|| theme.pick("–", "-").to_owned(), |v| format!("{v:.4}"));
-        let cells: String = keys.iter().map(|k| text::right(&cell(trial.params.get(k), theme), CELLS) + " ").collect();
+        let cells: String =
+            keys.iter().map(|k| text::right(&pictures::cell(trial.params.get(k), theme), CELLS) + " ").collect();
         let role = if Some(trial.id) == app.selected { Role::Accent } else { Role::Text };
         put(buffer, &mut y, &format!("{:<6} {} {cells}", trial.id.to_string(), text::right(&value, 7)), role);
     }
@@ -62,14 +83,4 @@ fn bar(item: &Importance, theme: Theme, width: usize) -> String {
         _ => " ",
     };
     format!("{} {bar} {:3.0} % {trend}", text::left(short(&item.key), 18), 100.0 * item.share)
-}
-
-/// The baseline has no point: its parameters are the spec's.
-fn cell(value: Option<&Value>, theme: Theme) -> String {
-    match value {
-        None => theme.pick("·", ".").to_owned(),
-        Some(Value::Number(n)) => n.as_f64().map_or_else(|| n.to_string(), units::number),
-        Some(Value::String(s)) => s.clone(),
-        Some(other) => other.to_string(),
-    }
 }
