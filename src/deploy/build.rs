@@ -132,7 +132,7 @@ fn build_one(plan: &Plan<'_>, onnx: &Path, engine: &Path) -> Result<Built, Failu
     let text = serde_json::to_string_pretty(&describe(plan, onnx, engine, &built, &profiles, targets, facts)?)
         .map_err(std::io::Error::from)?;
     files::atomic_write(&metadata, text.as_bytes())?;
-    copy_sidecars(plan, folder)?;
+    copy_sidecars(plan)?;
     Ok(Built { engine: engine.to_owned(), metadata, bytes: built.bytes.len() as u64, notes })
 }
 
@@ -180,19 +180,14 @@ fn describe(
 }
 
 /// The configuration and the tokenizer of the export go with the engine.
-fn copy_sidecars(plan: &Plan<'_>, folder: &Path) -> Result<(), Failure> {
-    let stem = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let (from, to) = (stem(plan.onnx_file), stem(plan.engine_file));
-    let source = plan.onnx_file.parent().unwrap_or(Path::new(""));
-    let tokenizer = Path::new("tokenizer_config.json");
-    let pairs = [
-        (source.join(format!("{from}_config.yaml")), folder.join(format!("{to}_config.yaml"))),
-        (
-            source.join(format!("{from}_tokenizer")).join(tokenizer),
-            folder.join(format!("{to}_tokenizer")).join(tokenizer),
-        ),
-    ];
-    for (from, to) in pairs.iter().filter(|(from, to)| from.is_file() && from != to) {
+fn copy_sidecars(plan: &Plan<'_>) -> Result<(), Failure> {
+    let at = |suffix| [plan.onnx_file, plan.engine_file].map(|file| external::named(file, suffix));
+    let mut pairs = vec![at("_config.yaml")];
+    let [from, to] = at("_tokenizer");
+    for entry in fs::read_dir(&from).into_iter().flatten().flatten() {
+        pairs.push([entry.path(), to.join(entry.file_name())]);
+    }
+    for [from, to] in pairs.iter().filter(|[from, to]| from.is_file() && from != to) {
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(with_path(parent))?;
         }

@@ -98,7 +98,7 @@ mod tests {
     fn graph(dims: &[Dim]) -> GraphProto {
         let mut g = GraphBuilder::new("g", 17);
         g.input("image", data_type::FLOAT, dims);
-        g.finish(&[]).graph.unwrap()
+        g.finish(&[]).proto.graph.unwrap()
     }
 
     const BATCHES: Batches = Batches { min: 1, opt: 4, max: 16 };

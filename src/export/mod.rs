@@ -1,8 +1,7 @@
-//! Floor 5: a checkpoint as ONNX graphs that were shown to compute the same.
+//! Floor 5: a model as ONNX graphs that were shown to compute the same.
 
-pub mod architecture;
 pub mod graph;
 pub mod parity;
-pub mod reference;
 pub mod run;
+pub mod samples;
 pub mod weights;

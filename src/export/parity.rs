@@ -1,50 +1,42 @@
-//! Does the graph compute what the model computes? The same samples go through libtorch and through ONNX Runtime, and
-//! the embeddings are compared row by row, before they are normalised. A graph that differs does not get its name.
+//! Does the graph compute what the model computes? What the model made of some samples is compared, row by row and before
+//! anything is normalised, with what ONNX Runtime makes of them. A graph that differs does not get its name.
 
 use std::path::Path;
 
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
+use super::samples::{Expected, Samples};
+use super::weights::Storage;
 use crate::journal::failure::{Failure, FailureKind};
-use crate::onnx::runtime::{self, Array, Session};
+use crate::onnx::runtime::{self, Array, Load, Session};
 
-/// Smallest cosine similarity that any row may have.
-pub const MIN_COSINE: f64 = 0.999;
-/// Largest difference of any value, as a share of the largest value of the embedding.
-pub const MAX_DIFFERENCE: f64 = 1e-3;
-
-/// The model that the graph was made of, as libtorch runs it.
-pub trait Reference {
-    /// Images `[B, 3, S, S]` to embeddings `[B, E]`, not normalised.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    fn image_embedding(&mut self, images: &Tensor) -> Result<Tensor, Failure>;
-
-    /// Token ids `[B, L]` to embeddings `[B, E]`, not normalised.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    fn text_embedding(&mut self, tokens: &Tensor) -> Result<Tensor, Failure>;
+/// How far a graph may be off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Tolerance {
+    /// Smallest cosine similarity that any row may have.
+    pub min_cosine: f64,
+    /// Largest difference of any value, as a share of the largest value of the embeddings.
+    pub max_relative_difference: f64,
 }
 
-/// What is compared with.
-#[derive(Debug)]
-pub struct Samples {
-    /// `[N, 3, S, S]`.
-    pub images: Tensor,
-    /// `[N, L]`.
-    pub tokens: Tensor,
-    /// Where they come from, in words.
-    pub source: String,
+impl Tolerance {
+    /// What weights of this kind allow.
+    pub fn of(storage: Storage) -> Self {
+        let (min_cosine, max_relative_difference) = match storage {
+            Storage::Fp32 => (0.99999, 1e-3),
+            Storage::Fp16 => (0.999, 1e-2),
+            Storage::Bf16 => (0.999, 5e-2),
+        };
+        Self { min_cosine, max_relative_difference }
+    }
 }
 
 /// How far one tower is off.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TowerReport {
     /// Rows that were compared.
-    pub samples: usize,
+    pub samples: i64,
     /// Cosine similarity of the worst row.
     pub worst_cosine: f64,
     /// Largest difference of any value.
@@ -54,9 +46,27 @@ pub struct TowerReport {
 }
 
 impl TowerReport {
-    /// Whether the tower is near enough.
-    pub fn passed(&self) -> bool {
-        self.worst_cosine >= MIN_COSINE && self.max_abs_diff <= MAX_DIFFERENCE * self.scale.max(f64::MIN_POSITIVE)
+    fn of(expected: &Tensor, got: &Tensor) -> Result<Self, Failure> {
+        if expected.size() != got.size() {
+            let why = format!("the graph's embeddings have shape {:?}, the model's {:?}", got.size(), expected.size());
+            return Err(Failure::new(FailureKind::Parity, why));
+        }
+        let measure = || -> Result<Self, tch::TchError> {
+            let cosine = Tensor::f_cosine_similarity(expected, got, 1, 1e-12)?.f_min()?;
+            Ok(Self {
+                samples: expected.size()[0],
+                worst_cosine: cosine.f_double_value(&[])?,
+                max_abs_diff: expected.f_sub(got)?.f_abs()?.f_max()?.f_double_value(&[])?,
+                scale: expected.f_abs()?.f_max()?.f_double_value(&[])?,
+            })
+        };
+        measure().map_err(torch_failed)
+    }
+
+    /// Whether the tower is near enough; what is not a number is not.
+    pub fn passed(&self, tolerance: Tolerance) -> bool {
+        let most = tolerance.max_relative_difference * self.scale.max(f64::MIN_POSITIVE);
+        self.worst_cosine >= tolerance.min_cosine && self.max_abs_diff <= most
     }
 }
 
@@ -73,8 +83,8 @@ pub struct Report {
 
 impl Report {
     /// Whether every tower is near enough.
-    pub fn passed(&self) -> bool {
-        self.image.iter().chain(&self.text).all(TowerReport::passed)
+    pub fn passed(&self, tolerance: Tolerance) -> bool {
+        self.image.iter().chain(&self.text).all(|t| t.passed(tolerance))
     }
 
     /// The outcome in one line.
@@ -91,103 +101,55 @@ impl Report {
     }
 }
 
-/// Runs `samples` through the graph in `onnx` and through `reference`, `batch` at a time (a graph with a fixed batch
-/// is fed with that).
+/// Runs `samples` through the graph in `onnx`, `batch` at a time (a graph with a fixed batch is fed with that).
 ///
 /// # Errors
-/// When ONNX Runtime is missing ([`FailureKind::Unavailable`]) or one of the two fails; a difference is no error here.
+/// When ONNX Runtime is missing ([`FailureKind::Unavailable`]) or fails; a difference is no error here.
 pub fn compare(
     onnx: &Path,
-    reference: &mut dyn Reference,
     samples: &Samples,
-    batch: usize,
+    expected: &Expected,
+    batch: i64,
     threads: usize,
 ) -> Result<Report, Failure> {
-    let mut session = Session::open(onnx, threads)?;
+    // Weights stay in the mapped file: a second arrangement of all of them would cost as much memory as the model.
+    let mut session = Session::open(onnx, &Load { threads, lean: true, ..Load::default() })?;
     let has = |name: &str| session.inputs().iter().any(|p| p.name == name);
     let (vision, text) = (has("image"), has("input_ids"));
     let fixed = session.inputs().first().and_then(|p| p.shape.first()).copied().filter(|b| *b > 0);
-    let batch = fixed.and_then(|b| usize::try_from(b).ok()).unwrap_or(batch).max(1);
-    let total = usize::try_from(samples.images.size()[0]).unwrap_or(0);
-    let (mut image_rows, mut text_rows) = (Rows::default(), Rows::default());
-    for start in (0..total).step_by(batch) {
-        // The last batch is filled up with rows that were there before: a fixed graph takes no smaller one.
-        let indices: Vec<i64> = (start..start + batch).map(|i| (i % total) as i64).collect();
+    let (batch, total) = (fixed.unwrap_or(batch).max(1), samples.len());
+    let (mut images, mut texts) = (Vec::new(), Vec::new());
+    for start in (0..total).step_by(usize::try_from(batch).unwrap_or(1)) {
         let count = batch.min(total - start);
-        let indices = if fixed.is_some() { &indices[..] } else { &indices[..count] };
-        let index = Tensor::from_slice(indices);
+        // A fixed graph takes no smaller batch: the last one is filled up with rows that were there before.
+        let rows = if fixed.is_some() { batch } else { count };
+        let index = Tensor::from_slice(&(start..start + rows).map(|i| i % total).collect::<Vec<i64>>());
         let take = |t: &Tensor| t.f_index_select(0, &index).map_err(torch_failed);
-        let (images, tokens) = (take(&samples.images)?, take(&samples.tokens)?);
-        let mask = tokens.f_ones_like().map_err(torch_failed)?;
-        let mut inputs = Vec::new();
-        let mut wanted = Vec::new();
+        let (mut inputs, mut wanted) = (Vec::new(), Vec::new());
         if vision {
-            inputs.push(("image", Array::from_tensor(&images)?));
+            inputs.push(("image", Array::from_tensor(&take(&samples.images)?)?));
             wanted.push("image_embedding");
         }
         if text {
+            let tokens = take(&samples.tokens)?;
             inputs.push(("input_ids", Array::from_tensor(&tokens)?));
-            inputs.push(("attention_mask", Array::from_tensor(&mask)?));
+            inputs.push(("attention_mask", Array::from_tensor(&tokens.f_ones_like().map_err(torch_failed)?)?));
             wanted.push("text_embedding");
         }
         for (name, result) in wanted.iter().zip(session.run(&inputs, &wanted)?) {
             let got = runtime::to_tensor(&result)?;
-            let count = count as i64;
-            if *name == "image_embedding" {
-                image_rows.add(&reference.image_embedding(&images)?, &got, count)?;
-            } else {
-                text_rows.add(&reference.text_embedding(&tokens)?, &got, count)?;
-            }
+            let got = got.f_narrow(0, 0, count).and_then(|t| t.f_to_kind(Kind::Double)).map_err(torch_failed)?;
+            if *name == "image_embedding" { images.push(got) } else { texts.push(got) }
         }
     }
-    let file = onnx.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Report { file, image: vision.then(|| image_rows.report()), text: text.then(|| text_rows.report()) })
-}
-
-/// The worst of all rows so far.
-#[derive(Debug)]
-struct Rows {
-    count: usize,
-    cosine: f64,
-    difference: f64,
-    scale: f64,
-}
-
-impl Default for Rows {
-    fn default() -> Self {
-        Self { count: 0, cosine: 1.0, difference: 0.0, scale: 0.0 }
-    }
-}
-
-impl Rows {
-    fn add(&mut self, expected: &Tensor, got: &Tensor, count: i64) -> Result<(), Failure> {
-        if expected.size() != got.size() {
-            let why = format!("the graph's embedding has shape {:?}, the model's {:?}", got.size(), expected.size());
-            return Err(Failure::new(FailureKind::Parity, why));
-        }
-        let worst = || -> Result<(f64, f64, f64), tch::TchError> {
-            let to_cpu = |t: &Tensor| t.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?.f_narrow(0, 0, count);
-            let (expected, got) = (to_cpu(expected)?, to_cpu(got)?);
-            let cosine = Tensor::f_cosine_similarity(&expected, &got, 1, 1e-12)?.f_min()?;
-            let difference = expected.f_sub(&got)?.f_abs()?.f_max()?;
-            Ok((
-                cosine.f_double_value(&[])?,
-                difference.f_double_value(&[])?,
-                expected.f_abs()?.f_max()?.f_double_value(&[])?,
-            ))
-        };
-        let (cosine, difference, scale) = worst().map_err(torch_failed)?;
-        self.count += usize::try_from(count).unwrap_or(0);
-        // Written so that a NaN counts as the worst.
-        self.cosine = if cosine >= self.cosine { self.cosine } else { cosine };
-        self.difference = if difference <= self.difference { self.difference } else { difference };
-        self.scale = self.scale.max(scale);
-        Ok(())
-    }
-
-    fn report(&self) -> TowerReport {
-        TowerReport { samples: self.count, worst_cosine: self.cosine, max_abs_diff: self.difference, scale: self.scale }
-    }
+    let report = |present: bool, parts: &[Tensor], expected: &Tensor| {
+        present.then(|| TowerReport::of(expected, &Tensor::f_cat(parts, 0).map_err(torch_failed)?)).transpose()
+    };
+    Ok(Report {
+        file: onnx.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        image: report(vision, &images, &expected.images)?,
+        text: report(text, &texts, &expected.texts)?,
+    })
 }
 
 fn torch_failed(error: tch::TchError) -> Failure {

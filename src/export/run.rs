@@ -3,22 +3,25 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::architecture::Architecture;
 use super::graph::{self, Options, Towers};
-use super::parity::{self, Reference, Report, Samples};
+use super::parity::{self, Report, Tolerance};
+use super::samples::Samples;
 use super::weights::Weights;
 use crate::base::files::{self, StagingFolder, with_path};
 use crate::journal::failure::{Failure, FailureKind};
+use crate::model::Clip;
 use crate::onnx::graph::{NEWEST_OPSET, OLDEST_OPSET};
 use crate::onnx::{check, external, runtime};
+use crate::text::Tokenizer;
 
 /// Keys under which facts stand in the graph's metadata.
 pub mod key {
-    /// The open_clip configuration of the model, JSON.
+    /// The architecture of the model, JSON.
     pub const CONFIG: &str = "cliptune.model_config";
     /// How images are brought to the input, JSON.
     pub const PREPROCESS: &str = "cliptune.preprocess";
@@ -32,32 +35,31 @@ pub mod key {
     pub const WEIGHTS: &str = "cliptune.weights_sha256";
 }
 
+/// What a consumer must know of the tokenizer, in the folder of its files.
+pub const TOKENIZER: &str = "cliptune_tokenizer.json";
+
 /// What to export.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The weights, safetensors in open_clip's names.
+    /// The file that the model was loaded from, for the record.
     pub weights: &'a Path,
-    /// The architecture.
-    pub architecture: &'a Architecture,
-    /// The open_clip configuration.
-    pub config: Value,
     /// How images are brought to the input.
     pub preprocess: Value,
     /// The tokenizer.
-    pub tokenizer: Value,
+    pub tokenizer: &'a Tokenizer,
     /// The file to write; the base name when the towers are separate.
     pub onnx_file: &'a Path,
     /// One graph per tower.
     pub separate: bool,
-    /// Operator set and batch.
+    /// Operator set, batch, kind of number.
     pub options: Options,
     /// Batch of the comparison, where the graph leaves it free.
-    pub batch: usize,
+    pub batch: i64,
     /// Threads of ONNX Runtime.
     pub threads: usize,
     /// Weights above this size go to the side file.
     pub external_limit: u64,
-    /// Files of an earlier attempt of the same job may be replaced.
+    /// Files that are there already may be replaced.
     pub replace: bool,
 }
 
@@ -78,90 +80,117 @@ pub struct Exported {
 struct ParityFile<'a> {
     version: u32,
     passed: bool,
-    min_cosine: f64,
-    max_relative_difference: f64,
+    #[serde(flatten)]
+    tolerance: Tolerance,
     source: &'a str,
     images: i64,
     texts: i64,
     graphs: &'a [Report],
+    seconds: Seconds,
     versions: Value,
     weights: Value,
 }
 
-/// Exports.
+/// How long the parts took.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Seconds {
+    /// The samples through the model.
+    model: f64,
+    /// The graphs to disk.
+    write: f64,
+    /// The samples through the graphs.
+    compare: f64,
+}
+
+/// Exports `model`, which is gone before the graphs are loaded.
 ///
 /// # Errors
-/// * [`FailureKind::SpecInvalid`]: the target exists, or the operator set cannot be written.
-/// * [`FailureKind::BadCheckpoint`]: the weights do not fit, with every fault.
+/// * [`FailureKind::SpecInvalid`]: the target exists, the operator set cannot be written, the model has no graph.
+/// * [`FailureKind::BadCheckpoint`]: parameters that are not finite.
 /// * [`FailureKind::Parity`]: the graph differs from the model; `parity.json` is there, no graph is.
 /// * [`FailureKind::Unavailable`]: no ONNX Runtime to compare with.
-pub fn export(request: &Request<'_>, reference: &mut dyn Reference, samples: &Samples) -> Result<Exported, Failure> {
+pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<Exported, Failure> {
     let opset = request.options.opset;
     if !(OLDEST_OPSET..=NEWEST_OPSET).contains(&opset) {
         let why = format!("export.opset_version is {opset}; graphs are written for {OLDEST_OPSET} to {NEWEST_OPSET}");
         return Err(Failure::new(FailureKind::SpecInvalid, format!("{why} (17 is the first with LayerNormalization)")));
     }
+    let config = model.config().clone();
+    graph::check(&config)?;
     let targets = targets(request);
-    let config_file = named(request.onnx_file, "_config.yaml");
-    let tokenizer_folder = named(request.onnx_file, "_tokenizer");
+    let config_file = external::named(request.onnx_file, "_config.yaml");
+    let tokenizer_folder = external::named(request.onnx_file, "_tokenizer");
     if !request.replace {
         refuse_existing(targets.iter().map(|(_, p)| p.as_path()).chain([config_file.as_path()]))?;
     }
     let folder = request.onnx_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(with_path(folder))?;
     runtime::version()?;
-    let weights = Weights::open(request.weights)?;
+    let mut seconds = Seconds::default();
+    let start = Instant::now();
+    let expected = samples.through(&model, request.batch)?;
+    seconds.model = start.elapsed().as_secs_f64();
+    let weights = Weights::of(&model)?;
     let weights_hash = files::sha256(request.weights)?;
-    let (scale, bias) = logits(&weights);
+    let logits = weights.logits()?;
+    let facts = json!(config);
+    let tokenizer = request.tokenizer.describe();
     let metadata = [
-        (key::CONFIG, request.config.to_string()),
+        (key::CONFIG, facts.to_string()),
         (key::PREPROCESS, request.preprocess.to_string()),
-        (key::TOKENIZER, request.tokenizer.to_string()),
-        (key::LOGIT_SCALE, scale.to_string()),
-        (key::LOGIT_BIAS, bias.to_string()),
+        (key::TOKENIZER, tokenizer.to_string()),
+        (key::LOGIT_SCALE, logits.0.to_string()),
+        (key::LOGIT_BIAS, logits.1.to_string()),
         (key::WEIGHTS, weights_hash.clone()),
     ]
     .map(|(key, value)| (key.to_owned(), value));
 
     let staging = StagingFolder::beside(request.onnx_file)?;
+    let staged_name = |target: &Path| staging.path().join(target.file_name().unwrap_or_default());
     let mut staged: Vec<PathBuf> = Vec::new();
-    let mut reports = Vec::new();
+    let start = Instant::now();
     for (towers, target) in &targets {
-        let model = graph::build(&weights, request.architecture, *towers, request.options, &metadata);
-        weights.finish()?;
-        let faults = check::faults(&model);
+        let graph = graph::build(&weights, &config, *towers, request.options, &metadata)?;
+        let faults = check::faults(&graph.proto);
         if !faults.is_empty() {
             let why = format!("the graph of {} is malformed: {}", target.display(), faults.join("; "));
             return Err(Failure::new(FailureKind::Unknown, why));
         }
-        let file = staging.path().join(target.file_name().unwrap_or_default());
-        staged.extend(external::write(model, &file, request.external_limit)?);
-        reports.push(parity::compare(&file, reference, samples, request.batch, request.threads)?);
+        staged.extend(external::write(graph, &staged_name(target), request.external_limit)?);
     }
+    seconds.write = start.elapsed().as_secs_f64();
+    drop((weights, model));
+    let start = Instant::now();
+    let compare = |(_, target): &(Towers, PathBuf)| {
+        parity::compare(&staged_name(target), samples, &expected, request.batch, request.threads)
+    };
+    let reports = targets.iter().map(compare).collect::<Result<Vec<_>, _>>()?;
+    seconds.compare = start.elapsed().as_secs_f64();
 
     let parity = folder.join("parity.json");
-    let passed = reports.iter().all(Report::passed);
+    let tolerance = Tolerance::of(request.options.storage);
+    let passed = reports.iter().all(|r| r.passed(tolerance));
     let record = ParityFile {
         version: 1,
         passed,
-        min_cosine: parity::MIN_COSINE,
-        max_relative_difference: parity::MAX_DIFFERENCE,
+        tolerance,
         source: &samples.source,
         images: samples.images.size()[0],
         texts: samples.tokens.size()[0],
         graphs: &reports,
+        seconds,
         versions: json!({
             "cliptune": env!("CARGO_PKG_VERSION"),
             "onnxruntime": runtime::version()?,
             "libtorch": "2.11.0",
             "opset": opset,
         }),
-        weights: json!({"path": request.weights, "sha256": weights_hash}),
+        weights: json!({"path": request.weights, "sha256": weights_hash, "stored_as": request.options.storage.name()}),
     };
     let text = serde_json::to_string_pretty(&record).map_err(std::io::Error::from)?;
     files::atomic_write(&parity, text.as_bytes())?;
     if !passed {
-        let worst: Vec<String> = reports.iter().filter(|r| !r.passed()).map(Report::summary).collect();
+        let worst: Vec<String> = reports.iter().filter(|r| !r.passed(tolerance)).map(Report::summary).collect();
         let why = format!("the graph does not compute what the model computes: {}", worst.join("; "));
         return Err(Failure::new(FailureKind::Parity, format!("{why}; see {}", parity.display())));
     }
@@ -170,7 +199,27 @@ pub fn export(request: &Request<'_>, reference: &mut dyn Reference, samples: &Sa
     let mut others = Vec::new();
     let graphs: Vec<PathBuf> = targets.into_iter().map(|(_, path)| path).collect();
     staged.sort_by_key(|file| graphs.iter().any(|g| g.file_name() == file.file_name()));
-    write_sidecars(request, &config_file, &tokenizer_folder, (scale, bias))?;
+    let described = json!({
+        "model": facts,
+        "preprocess": request.preprocess,
+        "tokenizer": tokenizer,
+        "logit_scale": logits.0,
+        "logit_bias": logits.1,
+        "export": {
+            "encoder_type": if request.separate { "separate" } else { "combined" },
+            "opset_version": opset,
+            "batch_size": request.options.batch.unwrap_or(-1),
+            "input_height": config.vision_cfg.image_size,
+            "input_width": config.vision_cfg.image_size,
+            "data_type": request.options.storage.name(),
+        },
+    });
+    let text = serde_yaml::to_string(&described).map_err(std::io::Error::other)?;
+    files::atomic_write(&config_file, text.as_bytes())?;
+    fs::create_dir_all(&tokenizer_folder).map_err(with_path(&tokenizer_folder))?;
+    let text = serde_json::to_string_pretty(&tokenizer).map_err(std::io::Error::from)?;
+    files::atomic_write(&tokenizer_folder.join(TOKENIZER), text.as_bytes())?;
+    request.tokenizer.save(&tokenizer_folder)?;
     for file in &staged {
         let target = folder.join(file.file_name().unwrap_or_default());
         fs::rename(file, &target).map_err(with_path(&target))?;
@@ -199,46 +248,9 @@ fn refuse_existing<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), Fail
     if existing.is_empty() {
         return Ok(());
     }
-    let why = format!("{} exists already; move it away or choose another export.onnx_file", existing.join(" and "));
+    let why = format!(
+        "{} exists already; set export.overwrite=true, move it away or choose another export.onnx_file",
+        existing.join(" and ")
+    );
     Err(Failure::new(FailureKind::SpecInvalid, why))
-}
-
-/// `<base><suffix>` beside the graph.
-fn named(onnx_file: &Path, suffix: &str) -> PathBuf {
-    let stem = onnx_file.file_stem().unwrap_or_default().to_string_lossy();
-    onnx_file.with_file_name(format!("{stem}{suffix}"))
-}
-
-fn logits(weights: &Weights) -> (f32, f32) {
-    let bias = if weights.has("logit_bias") { weights.scalar("logit_bias") } else { 0.0 };
-    (weights.scalar("logit_scale").exp(), bias)
-}
-
-/// The configuration with the learned logit values, and what a consumer must know of the tokenizer.
-fn write_sidecars(
-    request: &Request<'_>,
-    config_file: &Path,
-    tokenizer_folder: &Path,
-    (scale, bias): (f32, f32),
-) -> Result<(), Failure> {
-    let config = json!({
-        "model": request.config,
-        "preprocess": request.preprocess,
-        "tokenizer": request.tokenizer,
-        "logit_scale": scale,
-        "logit_bias": bias,
-        "export": {
-            "encoder_type": if request.separate { "separate" } else { "combined" },
-            "opset_version": request.options.opset,
-            "batch_size": request.options.batch.unwrap_or(-1),
-            "input_height": request.architecture.image_size,
-            "input_width": request.architecture.image_size,
-        },
-    });
-    let text = serde_yaml::to_string(&config).map_err(std::io::Error::other)?;
-    files::atomic_write(config_file, text.as_bytes())?;
-    fs::create_dir_all(tokenizer_folder).map_err(with_path(tokenizer_folder))?;
-    let text = serde_json::to_string_pretty(&request.tokenizer).map_err(std::io::Error::from)?;
-    files::atomic_write(&tokenizer_folder.join("tokenizer_config.json"), text.as_bytes())?;
-    Ok(())
 }

@@ -1,121 +1,140 @@
-//! The weights of a checkpoint as 32-bit floats, read from a file one tensor at a time.
-//! Every fault is collected, so that one message lists all of them.
+//! The parameters of a model on their way into a graph: by canonical name, checked, and made into bytes only when a file is
+//! written, so that an export needs little more memory than the model.
 
-use std::cell::RefCell;
-use std::path::Path;
+use std::collections::HashMap;
+use std::io;
+
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::journal::failure::{Failure, FailureKind};
-use crate::tensors::{Dtype, Key, TensorFile};
+use crate::model::clip::failed;
+use crate::model::{Clip, ClipConfig};
+use crate::onnx::graph::Later;
+use crate::onnx::proto::data_type;
 
-/// An open weights file.
-#[derive(Debug)]
-pub struct Weights {
-    file: TensorFile,
-    faults: RefCell<Vec<String>>,
+/// The kind of number that matrices are stored in; vectors stay in 32 bits, and so does all computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// 32-bit floats.
+    Fp32,
+    /// 16-bit floats of IEEE 754.
+    Fp16,
+    /// The upper half of 32-bit floats.
+    Bf16,
 }
+
+impl Storage {
+    /// Its name in a spec.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// The kind in ONNX.
+    pub fn data_type(self) -> i32 {
+        match self {
+            Self::Fp32 => data_type::FLOAT,
+            Self::Fp16 => data_type::FLOAT16,
+            Self::Bf16 => data_type::BFLOAT16,
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Fp32 => Kind::Float,
+            Self::Fp16 => Kind::Half,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+/// Parameters by canonical name, with adapters merged.
+#[derive(Debug)]
+pub struct Weights(HashMap<String, Tensor>);
 
 impl Weights {
-    /// Opens `path`. The key of an encrypted file comes from the environment.
+    /// Those of `model`.
     ///
     /// # Errors
-    /// When the file is missing or holds no tensors ([`FailureKind::BadCheckpoint`]).
-    pub fn open(path: &Path) -> Result<Self, Failure> {
-        let file = TensorFile::open(path, Key::from_environment().as_ref())?;
-        Ok(Self { file, faults: RefCell::default() })
-    }
-
-    /// Whether there is a tensor called `name`.
-    pub fn has(&self, name: &str) -> bool {
-        self.file.tensors.contains_key(name)
-    }
-
-    /// The values of `name`, which must have `shape`. A fault is remembered for [`Weights::finish`], and zeros stand in.
-    pub fn get(&self, name: &str, shape: &[i64]) -> Vec<f32> {
-        let elements = usize::try_from(shape.iter().product::<i64>()).unwrap_or(0);
-        self.read(name, shape).unwrap_or_else(|fault| {
-            self.faults.borrow_mut().push(fault);
-            vec![0.0; elements]
-        })
-    }
-
-    /// Like [`Weights::get`] for a matrix `[rows, columns]`, returned as `[columns, rows]`.
-    pub fn transposed(&self, name: &str, rows: i64, columns: i64) -> Vec<f32> {
-        let values = self.get(name, &[rows, columns]);
-        let (rows, columns) = (usize::try_from(rows).unwrap_or(0), usize::try_from(columns).unwrap_or(0));
-        let mut turned = Vec::with_capacity(values.len());
-        for column in 0..columns {
-            turned.extend((0..rows).map(|row| values[row * columns + column]));
-        }
-        turned
-    }
-
-    /// The value of a scalar, which may be stored with shape `[]` or `[1]`.
-    pub fn scalar(&self, name: &str) -> f32 {
-        let shape: &[i64] = if self.file.tensors.get(name).is_some_and(|t| t.shape.len() == 1) { &[1] } else { &[] };
-        self.get(name, shape)[0]
-    }
-
-    fn read(&self, name: &str, shape: &[i64]) -> Result<Vec<f32>, String> {
-        let info = self.file.tensors.get(name).ok_or_else(|| format!("{name} is missing"))?;
-        if !info.shape.iter().map(|&n| i64::try_from(n).unwrap_or(-1)).eq(shape.iter().copied()) {
-            return Err(format!("{name} has shape {:?} where {shape:?} is expected", info.shape));
-        }
-        let bytes = info.bytes().map_err(|failure| failure.message)?;
-        let values: Vec<f32> = match info.dtype {
-            Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            Dtype::BF16 => bytes
-                .chunks_exact(2)
-                .map(|b| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16))
-                .collect(),
-            Dtype::F16 => bytes.chunks_exact(2).map(|b| from_half(u16::from_le_bytes([b[0], b[1]]))).collect(),
-            other => return Err(format!("{name} holds {other:?}, which is no kind of float that can be exported")),
-        };
-        match values.iter().filter(|v| !v.is_finite()).count() {
-            0 => {
-                info.release();
-                Ok(values)
+    /// `BadCheckpoint` with every parameter that is not finite.
+    pub fn of(model: &Clip) -> Result<Self, Failure> {
+        let state = model.state()?;
+        let is_finite = |t: &Tensor| t.f_isfinite()?.f_all()?.f_int64_value(&[]).map(|all| all != 0);
+        let mut faults = Vec::new();
+        for (p, t) in &state {
+            if !is_finite(t).map_err(failed)? {
+                faults.push(p.name.as_str());
             }
-            count => Err(format!("{name} holds {count} values that are not finite")),
         }
+        if !faults.is_empty() {
+            let why = format!("these parameters are not finite: {}", faults.join(", "));
+            return Err(Failure::new(FailureKind::BadCheckpoint, why));
+        }
+        Ok(Self(state.iter().map(|(p, t)| (p.name.clone(), t.detach())).collect()))
     }
 
-    /// Says whether everything that was asked for was there.
+    /// A parameter.
     ///
     /// # Errors
-    /// Every fault ([`FailureKind::BadCheckpoint`]).
-    pub fn finish(&self) -> Result<(), Failure> {
-        let faults = self.faults.borrow();
-        if faults.is_empty() {
-            return Ok(());
+    /// When the architecture has none of this name.
+    pub fn get(&self, name: &str) -> Result<Tensor, Failure> {
+        let missing = || Failure::new(FailureKind::Unknown, format!("the architecture has no parameter {name}"));
+        self.find(name).ok_or_else(missing)
+    }
+
+    /// A parameter that some architectures lack.
+    pub fn find(&self, name: &str) -> Option<Tensor> {
+        self.0.get(name).map(Tensor::shallow_clone)
+    }
+
+    /// The scale of the logits (no logarithm) and their bias, 0 in models without one.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn logits(&self) -> Result<(f32, f32), Failure> {
+        let value = |t: Tensor| t.f_double_value(&[]).map_err(failed);
+        let scale = value(self.get("logit_scale")?)?.exp();
+        let bias = self.find("logit_bias").map(value).transpose()?.unwrap_or(0.0);
+        Ok((scale as f32, bias as f32))
+    }
+
+    /// The rows that are added to the patches of an image of the configured size, `[patches, W]`, and those that stand
+    /// before them, `[1, n, W]`.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn places(&self, config: &ClipConfig) -> Result<(Option<Tensor>, Tensor), Failure> {
+        let v = &config.vision_cfg;
+        let table = self.get(crate::model::parameters::VISION_POSITIONS)?;
+        if let Some(class) = self.find("visual.class_embedding") {
+            let first = class.f_add(&table.f_select(0, 0).map_err(failed)?).and_then(|t| t.f_view([1, 1, v.width]));
+            let rest = table.f_narrow(0, 1, config.patches());
+            return Ok((Some(first.map_err(failed)?), rest.map_err(failed)?));
         }
-        let shown: Vec<&str> = faults.iter().take(20).map(String::as_str).collect();
-        let rest = faults.len() - shown.len();
-        let rest = if rest > 0 { format!("\n  and {rest} more") } else { String::new() };
-        let message = format!("{} does not fit the model:\n  {}{rest}", self.file.path.display(), shown.join("\n  "));
-        Err(Failure::new(FailureKind::BadCheckpoint, message))
+        let grid = v.grid();
+        let rows = crate::model::positions::for_image(v.positions, &table, grid, grid).map_err(failed)?;
+        let tokens = self.find("visual.cls_tokens").map(|t| t.f_unsqueeze(0)).transpose().map_err(failed)?;
+        Ok((tokens, rows))
     }
 }
 
-fn from_half(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let mantissa = f32::from(bits & 0x03ff);
-    match bits >> 10 & 0x1f {
-        0 => sign * mantissa * 2_f32.powi(-24),
-        0x1f if mantissa == 0.0 => sign * f32::INFINITY,
-        0x1f => f32::NAN,
-        exponent => sign * (1.0 + mantissa / 1024.0) * 2_f32.powi(i32::from(exponent) - 15),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::onnx::half::to_half;
-
-    #[test]
-    fn from_half_every_finite_value_comes_back() {
-        for bits in (0..=u16::MAX).filter(|b| b >> 10 & 0x1f != 0x1f) {
-            assert_eq!(to_half(from_half(bits)), bits);
-        }
-    }
+/// The bytes of what `make` computes, when they are wanted.
+pub(super) fn later(storage: Storage, make: impl Fn() -> Result<Tensor, TchError> + 'static) -> Later {
+    let bytes = move || -> Result<Vec<u8>, TchError> {
+        tch::no_grad(|| {
+            let mut host = make()?.f_to_device(Device::Cpu)?;
+            if storage == Storage::Fp16 {
+                // What is too large becomes the largest, not infinity.
+                host = host.f_clamp(-65504.0, 65504.0)?;
+            }
+            let host = host.f_to_kind(storage.kind())?.f_contiguous()?;
+            let mut bytes = vec![0; host.numel() * storage.kind().elt_size_in_bytes()];
+            host.f_copy_data_u8(&mut bytes, host.numel())?;
+            Ok(bytes)
+        })
+    };
+    Box::new(move || bytes().map_err(|e| io::Error::other(failed(e).message)))
 }

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use crate::eval::embedder::Embedder;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::onnx::proto::{EXTERNAL, ModelProto};
-use crate::onnx::runtime::{self, Array, Session};
+use crate::onnx::runtime::{self, Array, Load, Session};
 use crate::onnx::{external, prune};
 
 /// Exported graphs, ready to embed.
@@ -33,10 +33,10 @@ impl OnnxEmbedder {
     ///
     /// # Errors
     /// When no such file exists, ONNX Runtime is missing, or a graph does not have the inputs and outputs of an export.
-    pub fn open(path: &Path, threads: usize) -> Result<Self, Failure> {
+    pub fn open(path: &Path, load: &Load) -> Result<Self, Failure> {
         let mut embedder = Self { vision: None, text: None, metadata: Vec::new(), path: path.to_owned() };
         for file in files(path)? {
-            embedder.add(&file, threads)?;
+            embedder.add(&file, load)?;
         }
         if embedder.vision.is_none() && embedder.text.is_none() {
             let why = "the graph has neither an output image_embedding nor text_embedding";
@@ -45,17 +45,17 @@ impl OnnxEmbedder {
         Ok(embedder)
     }
 
-    fn add(&mut self, file: &Path, threads: usize) -> Result<(), Failure> {
+    fn add(&mut self, file: &Path, load: &Load) -> Result<(), Failure> {
         let model = external::read(file).map_err(|e| Failure::new(FailureKind::BadCheckpoint, e.to_string()))?;
         self.metadata.extend(model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())));
         let graph = model.graph.as_ref();
         let has = |name: &str| graph.is_some_and(|g| g.output.iter().any(|o| o.name == name));
         let (vision, text) = (has("image_embedding"), has("text_embedding"));
         if vision {
-            self.vision = Some(Half::open(&model, file, "image_embedding", vision && text, threads)?);
+            self.vision = Some(Half::open(&model, file, "image_embedding", vision && text, load)?);
         }
         if text {
-            self.text = Some(Half::open(&model, file, "text_embedding", vision && text, threads)?);
+            self.text = Some(Half::open(&model, file, "text_embedding", vision && text, load)?);
         }
         Ok(())
     }
@@ -90,14 +90,14 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 impl Half {
-    fn open(model: &ModelProto, file: &Path, output: &str, cut: bool, threads: usize) -> Result<Self, Failure> {
+    fn open(model: &ModelProto, file: &Path, output: &str, cut: bool, load: &Load) -> Result<Self, Failure> {
         let outside = model.graph.iter().flat_map(|g| &g.initializer).any(|t| t.data_location == EXTERNAL);
         if cut && !outside {
             let mut half = model.clone();
             prune::keep_outputs(&mut half, &[output]);
-            return Ok(Self { session: Session::of(&half, file, threads)?, idle: Vec::new() });
+            return Ok(Self { session: Session::of(&half, file, load)?, idle: Vec::new() });
         }
-        let session = Session::open(file, threads)?;
+        let session = Session::open(file, load)?;
         let own: &[&str] = if output == "image_embedding" { &["image"] } else { &["input_ids", "attention_mask"] };
         let idle = session.inputs().iter().filter(|p| !own.contains(&p.name.as_str()));
         let idle = idle.map(|p| (p.name.clone(), p.shape.clone())).collect();

@@ -13,6 +13,7 @@ use crate::journal::failure::{Failure, FailureKind};
 use crate::model::preprocess;
 use crate::model::{Clip, ClipConfig, pretrained};
 use crate::onnx::external;
+use crate::onnx::runtime::Load;
 use crate::spec::sections;
 use crate::tensors::TensorFile;
 use crate::text::Tokenizer;
@@ -79,10 +80,10 @@ impl Source {
     ///
     /// # Errors
     /// When it is neither a checkpoint nor a graph, or cannot be loaded.
-    pub fn open(path: &Path, model: &sections::ModelSection, device: Device, threads: usize) -> Result<Self, Failure> {
+    pub fn open(path: &Path, model: &sections::ModelSection, device: Device, load: &Load) -> Result<Self, Failure> {
         let graph = path.extension().is_some_and(|e| e == "onnx") || external::tower_file(path, "vision").is_file();
         let (embedder, config, kind): (Box<dyn Embedder>, ClipConfig, _) = if graph {
-            let embedder = OnnxEmbedder::open(path, threads)?;
+            let embedder = OnnxEmbedder::open(path, load)?;
             let config = match embedder.metadata("cliptune.model_config") {
                 Some(text) => ClipConfig::parse(text, &path.display().to_string())?,
                 None => ClipConfig::of(model)?,
@@ -95,7 +96,8 @@ impl Source {
         Ok(Self {
             embedder,
             transform: preprocess::transform(&config),
-            tokenizer: preprocess::tokenizer(&config, model, &[path])?,
+            // An export has its vocabulary in a folder of its own.
+            tokenizer: preprocess::tokenizer(&config, model, &[path, &external::named(path, "_tokenizer")])?,
             kind,
         })
     }

@@ -11,7 +11,7 @@ pub mod lora;
 pub mod memory;
 pub mod parameters;
 pub mod peft;
-mod positions;
+pub mod positions;
 pub mod preprocess;
 pub mod pretrained;
 pub mod source;

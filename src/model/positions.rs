@@ -55,7 +55,7 @@ pub(super) fn for_image_size(config: &ClipConfig, table: &Tensor) -> Result<Tens
 }
 
 /// The rows of a square table (`[grid * grid, W]`) for an image of `h * w` patches.
-pub(super) fn for_image(positions: Positions, table: &Tensor, h: i64, w: i64) -> Result<Tensor, TchError> {
+pub fn for_image(positions: Positions, table: &Tensor, h: i64, w: i64) -> Result<Tensor, TchError> {
     match positions {
         Positions::Naflex { grid } if (h, w) != (grid, grid) => {
             rows_of(&image_of(table, grid)?.f_internal_upsample_bilinear2d_aa([h, w], false, None, None)?)

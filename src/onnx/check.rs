@@ -47,22 +47,22 @@ pub fn faults(model: &ModelProto) -> Vec<String> {
 }
 
 fn tensor_fault(tensor: &TensorProto) -> Option<String> {
-    let size = element_bytes(tensor.data_type)?;
-    let elements: i64 = tensor.dims.iter().product();
-    let expected = usize::try_from(elements).ok()? * size;
+    let expected = usize::try_from(bytes(tensor)?).ok()?;
     let given = tensor.raw_data.len();
     (tensor.external_data.is_empty() && given > 0 && given != expected)
         .then(|| format!("weight {} has {given} bytes, its shape {:?} asks for {expected}", tensor.name, tensor.dims))
 }
 
-fn element_bytes(kind: i32) -> Option<usize> {
-    match kind {
-        data_type::FLOAT | data_type::INT32 => Some(4),
-        data_type::INT64 | data_type::DOUBLE => Some(8),
-        data_type::FLOAT16 => Some(2),
-        data_type::BOOL => Some(1),
-        _ => None,
-    }
+/// Bytes that a weight takes, by its kind and shape; `None` for kinds that are not written here.
+pub fn bytes(tensor: &TensorProto) -> Option<u64> {
+    let element = match tensor.data_type {
+        data_type::FLOAT | data_type::INT32 => 4,
+        data_type::INT64 | data_type::DOUBLE => 8,
+        data_type::FLOAT16 | data_type::BFLOAT16 => 2,
+        data_type::BOOL => 1,
+        _ => return None,
+    };
+    tensor.dims.iter().try_fold(element, |n: u64, &d| n.checked_mul(u64::try_from(d).ok()?))
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
         let sum = g.node("Add", "sum", &[&x, &weight], &[]);
         let y = g.node("Relu", "y", &[&sum], &[]);
         g.output(&y, data_type::FLOAT, &[Dim::Fixed(2)]);
-        g.finish(&[])
+        g.finish(&[]).proto
     }
 
     #[test]

@@ -6,20 +6,27 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-use super::proto::{EXTERNAL, ModelProto, StringStringEntryProto};
+use super::graph::Model;
+use super::proto::{EXTERNAL, ModelProto, StringStringEntryProto, TensorProto};
+use super::{check, stream};
 use crate::base::files;
 
 /// Above this many bytes of weights they go to the side file.
 pub const LIMIT: u64 = 1_900_000_000;
 /// Tensors below this size stay in the model file: shapes and scalars must be readable without the side file.
-const SMALL: usize = 1024;
+const SMALL: u64 = 1024;
 /// Start of every tensor in the side file: memory maps want pages.
 const ALIGNMENT: u64 = 4096;
 
 /// The name of the side file of the model file `path`.
 pub fn side_file(path: &Path) -> PathBuf {
+    named(path, "_weights.bin")
+}
+
+/// `<base><suffix>` beside the model file `path`: what goes with it.
+pub fn named(path: &Path, suffix: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{stem}_weights.bin"))
+    path.with_file_name(format!("{stem}{suffix}"))
 }
 
 /// The file of one tower (`vision`, `text`) when the towers are separate: `<base>_<tower><ext>`.
@@ -31,28 +38,35 @@ pub fn tower_file(base: &Path, tower: &str) -> PathBuf {
 
 /// Bytes of all weights in `model`.
 pub fn weight_bytes(model: &ModelProto) -> u64 {
-    model.graph.iter().flat_map(|g| &g.initializer).map(|t| t.raw_data.len() as u64).sum()
+    model.graph.iter().flat_map(|g| &g.initializer).map(size).sum()
+}
+
+fn size(tensor: &TensorProto) -> u64 {
+    check::bytes(tensor).unwrap_or(tensor.raw_data.len() as u64)
 }
 
 /// Writes `model` to `path`; its weights go to [`side_file`] when they are larger than `limit`. Returns the files.
 ///
 /// # Errors
-/// When a file cannot be written; neither is left half-written.
-pub fn write(mut model: ModelProto, path: &Path, limit: u64) -> io::Result<Vec<PathBuf>> {
+/// When a weight cannot be made or a file cannot be written; neither is left half-written.
+pub fn write(model: impl Into<Model>, path: &Path, limit: u64) -> io::Result<Vec<PathBuf>> {
+    let mut model = model.into();
     let mut written = vec![path.to_owned()];
-    if weight_bytes(&model) > limit {
+    if weight_bytes(&model.proto) > limit {
         let side = side_file(path);
         let side_name = side.file_name().unwrap_or_default().to_string_lossy().into_owned();
         files::atomic_write_with(&side, |file| {
-            let mut file = io::BufWriter::with_capacity(1 << 20, file);
             let mut offset = 0_u64;
-            for tensor in model.graph.iter_mut().flat_map(|g| &mut g.initializer) {
-                if tensor.raw_data.len() < SMALL {
+            for tensor in model.proto.graph.iter_mut().flat_map(|g| &mut g.initializer) {
+                if size(tensor) < SMALL {
                     continue;
                 }
                 let start = offset.next_multiple_of(ALIGNMENT);
-                io::copy(&mut io::Read::take(io::repeat(0), start - offset), &mut file)?;
-                let bytes = std::mem::take(&mut tensor.raw_data);
+                io::copy(&mut io::Read::take(io::repeat(0), start - offset), file)?;
+                let bytes = match model.later.remove(&tensor.name) {
+                    Some(make) => make()?,
+                    None => std::mem::take(&mut tensor.raw_data),
+                };
                 file.write_all(&bytes)?;
                 offset = start + bytes.len() as u64;
                 tensor.data_location = EXTERNAL;
@@ -64,11 +78,15 @@ pub fn write(mut model: ModelProto, path: &Path, limit: u64) -> io::Result<Vec<P
                 .map(|(key, value)| StringStringEntryProto { key: key.into(), value })
                 .into();
             }
-            file.flush()
+            Ok(())
         })?;
         written.push(side);
     }
-    files::atomic_write(path, &model.encode_to_vec())?;
+    files::atomic_write_with(path, |file| {
+        let mut file = io::BufWriter::with_capacity(1 << 20, file);
+        stream::write(model, &mut file)?;
+        file.flush()
+    })?;
     Ok(written)
 }
 

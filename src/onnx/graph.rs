@@ -1,7 +1,8 @@
 //! Builds one ONNX graph node by node. Every node and value has a readable name, nodes stand in topological order,
-//! and weights are stored as raw little-endian bytes.
+//! and weights are raw little-endian bytes, which may be left for later: until the file is written.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 
 use super::proto::{
     AttributeProto, Dim, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
@@ -56,20 +57,64 @@ impl Attribute<'_> {
     }
 }
 
+/// Makes the bytes of a weight when they are written.
+pub type Later = Box<dyn Fn() -> io::Result<Vec<u8>>>;
+
+/// A model, some of whose weights are made when they are written: the whole never lies in memory twice.
+pub struct Model {
+    /// The model; weights of `later` have a kind and a shape, and no bytes.
+    pub proto: ModelProto,
+    /// Bytes of weights by name.
+    pub later: HashMap<String, Later>,
+}
+
+impl From<ModelProto> for Model {
+    fn from(proto: ModelProto) -> Self {
+        Self { proto, later: HashMap::new() }
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("later", &self.later.len()).finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// The model with every weight in it.
+    ///
+    /// # Errors
+    /// When a weight cannot be made.
+    pub fn whole(mut self) -> io::Result<ModelProto> {
+        for tensor in self.proto.graph.iter_mut().flat_map(|g| &mut g.initializer) {
+            if let Some(make) = self.later.get(&tensor.name) {
+                tensor.raw_data = make()?;
+            }
+        }
+        Ok(self.proto)
+    }
+}
+
 /// A graph under construction.
-#[derive(Debug)]
 pub struct GraphBuilder {
     graph: GraphProto,
     opset: i64,
     taken: HashSet<String>,
     initializers: HashMap<String, usize>,
+    later: HashMap<String, Later>,
+}
+
+impl std::fmt::Debug for GraphBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GraphBuilder").field("nodes", &self.graph.node.len()).finish_non_exhaustive()
+    }
 }
 
 impl GraphBuilder {
     /// An empty graph for the operator set `opset`.
     pub fn new(name: &str, opset: i64) -> Self {
         let graph = GraphProto { name: name.into(), ..Default::default() };
-        Self { graph, opset, taken: HashSet::new(), initializers: HashMap::new() }
+        Self { graph, opset, taken: HashSet::new(), initializers: HashMap::new(), later: HashMap::new() }
     }
 
     /// The operator set.
@@ -104,6 +149,12 @@ impl GraphBuilder {
     /// Adds a constant float of rank 0.
     pub fn scalar(&mut self, name: &str, value: f32) -> Value {
         self.weight(name, &[], &[value])
+    }
+
+    /// Adds a weight whose bytes, little-endian, are made when the model is written.
+    pub fn later(&mut self, name: &str, dims: &[i64], data_type: i32, bytes: Later) -> Value {
+        self.later.entry(name.into()).or_insert(bytes);
+        self.initializer(name, dims, data_type, Vec::new())
     }
 
     fn initializer(&mut self, name: &str, dims: &[i64], data_type: i32, raw_data: Vec<u8>) -> Value {
@@ -160,13 +211,13 @@ impl GraphBuilder {
     }
 
     /// The finished model, with `metadata` as key-value pairs.
-    pub fn finish(self, metadata: &[(String, String)]) -> ModelProto {
+    pub fn finish(self, metadata: &[(String, String)]) -> Model {
         let ir_version = match self.opset {
             ..=18 => 8,
             19..=20 => 9,
             _ => 10,
         };
-        ModelProto {
+        let proto = ModelProto {
             ir_version,
             producer_name: "cliptune".into(),
             producer_version: env!("CARGO_PKG_VERSION").into(),
@@ -177,7 +228,8 @@ impl GraphBuilder {
                 .iter()
                 .map(|(key, value)| StringStringEntryProto { key: key.clone(), value: value.clone() })
                 .collect(),
-        }
+        };
+        Model { proto, later: self.later }
     }
 }
 

@@ -8,3 +8,4 @@ pub mod ops;
 pub mod proto;
 pub mod prune;
 pub mod runtime;
+mod stream;

@@ -41,7 +41,7 @@ mod tests {
         let z = g.node("Relu", "z", &[&x], &[]);
         g.output(&y, data_type::FLOAT, &shape);
         g.output(&z, data_type::FLOAT, &shape);
-        let mut model = g.finish(&[]);
+        let mut model = g.finish(&[]).proto;
         keep_outputs(&mut model, &["z"]);
         assert_eq!(check::faults(&model), Vec::<String>::new());
         let graph = model.graph.unwrap();

@@ -97,6 +97,17 @@ pub struct Port {
     pub shape: Vec<i64>,
 }
 
+/// How a graph is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    /// Threads; 0 leaves it to the runtime.
+    pub threads: usize,
+    /// The GPU to run on, where the library has its CUDA provider; the CPU otherwise.
+    pub cuda: Option<i32>,
+    /// Leave weights where they are instead of arranging them anew: less memory, slower runs.
+    pub lean: bool,
+}
+
 /// A loaded graph.
 #[derive(Debug)]
 pub struct Session {
@@ -107,31 +118,42 @@ pub struct Session {
 }
 
 impl Session {
-    /// Loads the graph in the file `path`, to run on `threads` threads (0: the runtime decides).
+    /// Loads the graph in the file `path`.
     ///
     /// # Errors
-    /// When ONNX Runtime is missing ([`FailureKind::Unavailable`]) or refuses the file
+    /// When ONNX Runtime or its CUDA provider is missing ([`FailureKind::Unavailable`]), or it refuses the file
     /// ([`FailureKind::BadCheckpoint`]).
-    pub fn open(path: &Path, threads: usize) -> Result<Self, Failure> {
-        Self::load(path, None, threads)
+    pub fn open(path: &Path, load: &Load) -> Result<Self, Failure> {
+        Self::load(path, None, load)
     }
 
     /// Loads the graph `model`, which was made of the file `path`.
     ///
     /// # Errors
     /// Like [`Session::open`].
-    pub fn of(model: &ModelProto, path: &Path, threads: usize) -> Result<Self, Failure> {
-        Self::load(path, Some(&model.encode_to_vec()), threads)
+    pub fn of(model: &ModelProto, path: &Path, load: &Load) -> Result<Self, Failure> {
+        Self::load(path, Some(&model.encode_to_vec()), load)
     }
 
-    fn load(path: &Path, bytes: Option<&[u8]>, threads: usize) -> Result<Self, Failure> {
+    fn load(path: &Path, bytes: Option<&[u8]>, load: &Load) -> Result<Self, Failure> {
         let (environment, _) = environment()?;
         let refused = |e: &dyn std::fmt::Display| {
             Failure::new(FailureKind::BadCheckpoint, format!("{}: ONNX Runtime refuses it: {e}", path.display()))
         };
         let mut builder = OrtSession::builder(environment).map_err(|e| refused(&e))?;
-        if threads > 0 {
-            builder = builder.with_intra_threads(threads).map_err(|e| refused(&e))?;
+        if load.threads > 0 {
+            builder = builder.with_intra_threads(load.threads).map_err(|e| refused(&e))?;
+        }
+        if load.lean {
+            builder = builder.with_prepacking(false).map_err(|e| refused(&e))?;
+        }
+        if let Some(device) = load.cuda {
+            let provider = ort::ep::CUDA::default().with_device_id(device).build().error_on_failure();
+            builder = builder.with_execution_providers([provider]).map_err(|e| {
+                let why =
+                    format!("ONNX Runtime cannot use CUDA: {e}; install onnxruntime-gpu, or leave the provider at cpu");
+                Failure::new(FailureKind::Unavailable, why)
+            })?;
         }
         let session = match bytes {
             Some(bytes) => builder.commit_from_memory(bytes),

@@ -314,7 +314,8 @@ fn one_artifact(action: &str, both: bool) -> Option<Finding> {
 fn naflex_export(spec: &Spec) -> Option<Finding> {
     spec.model.kind.ends_with("naflex").then(|| {
         let what = format!("{} cannot be exported: its image size varies", spec.model.kind);
-        finding("model.type", what, "use a fixed-resolution type such as siglip2-so400m-patch16-384")
+        let help = "these can be: siglip2-so400m-patch14-224, -patch14-384, -patch16-256, -patch16-384, -patch16-512; c-radio_v3-b, -l, -h, -g; ViT-L-14-SigLIP-CLIPA-224, -336; ViT-H-14-SigLIP-CLIPA-224, -336, -574";
+        finding("model.type", what, help)
     })
 }
 

@@ -457,7 +457,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("export.encoder_type", Kind::Choice(&["combined", "separate"]), "\"combined\"")
         .help("One graph of both towers (combined), or one of each (separate: _vision.onnx and _text.onnx)."),
     Field::new("export.opset_version", Kind::Int, "17").min(11.0)
-        .help("ONNX operator set; raised where an operator needs it."),
+        .help("ONNX operator set, 17 to 21."),
     Field::new("export.batch_size", Kind::Int, "-1")
         .help("Fixed batch of the graph; -1 lets it vary."),
     Field::new("export.input_height", Kind::Int, "256").min(32.0)
@@ -472,6 +472,12 @@ pub const FIELDS: &[Field] = &[
         .help("Channels of an image."),
     Field::new("export.verbose", Kind::Bool, "false")
         .help("Say more."),
+    Field::new("export.data_type", Kind::Choice(&["fp32", "fp16", "bf16"]), "\"fp32\"")
+        .help("Kind of number that matrices are stored in; computation stays in 32 bits."),
+    Field::new("export.parity_samples", Kind::Int, "64").min(1.0).max(4096.0)
+        .help("Pairs that graph and model are compared on, at most."),
+    Field::new("export.overwrite", Kind::Bool, "false")
+        .help("Replace graphs that are there already."),
     Field::new("export.results_dir", Kind::Str, "null")
         .help("Folder of the graphs; null means <results_dir>/export."),
     Field::new("gen_trt_engine", Kind::Section, "null").automl(false)

@@ -17,6 +17,7 @@ use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
 use crate::journal::layout::JobDir;
 use crate::journal::writer::Writer;
+use crate::onnx::runtime::Load;
 use crate::spec::Spec;
 use crate::spec::sections::GroundTruth;
 
@@ -33,7 +34,8 @@ pub fn run(
 ) -> Result<Outcome, Failure> {
     let section = &spec.evaluate;
     let path = checkpoint("evaluate", section.checkpoint.as_deref(), section.trt_engine.as_deref(), &spec.model.kind)?;
-    let mut source = Source::open(path, &spec.model, crate::train::device::of(&job.gpus)?, job.threads)?;
+    let load = Load { threads: job.threads, ..Load::default() };
+    let mut source = Source::open(path, &spec.model, crate::train::device::of(&job.gpus)?, &load)?;
     let sources = if section.datasets.is_empty() { &spec.dataset.val.datasets } else { &section.datasets };
     if sources.is_empty() {
         let why = "there is nothing to measure on: dataset.val.datasets is empty";

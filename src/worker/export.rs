@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use super::artifact;
 use crate::data::{OpenOptions, PairSet};
-use crate::export::architecture::Architecture;
-use crate::export::graph::Options;
-use crate::export::parity::Samples;
-use crate::export::{reference, run};
+use crate::export::graph::{self, Options};
+use crate::export::run;
+use crate::export::samples::Samples;
+use crate::export::weights::Storage;
 use crate::infer::source::Checkpoint;
 use crate::journal::event::{JobEvent, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
@@ -17,14 +17,13 @@ use crate::journal::job::Job;
 use crate::journal::layout::JobDir;
 use crate::journal::writer::Writer;
 use crate::model::ClipConfig;
+use crate::model::config::Positions;
 use crate::model::preprocess;
 use crate::onnx::external;
 use crate::spec::Spec;
-use crate::spec::sections::EncoderType;
+use crate::spec::sections::{EncoderType, WeightsType};
 use crate::text::Tokenizer;
 
-/// Pairs that are compared at most.
-const SAMPLES: usize = 64;
 /// `export.input_height` when nobody sets it.
 const DEFAULT_SIDE: i64 = 256;
 
@@ -47,34 +46,38 @@ pub fn run(
         );
         return Err(Failure::new(FailureKind::SpecInvalid, why));
     };
-    let checkpoint = Checkpoint::find(path, &spec.model)?;
-    let config = &checkpoint.config;
-    if let Some(remark) = check_input(spec, config)? {
+    let mut checkpoint = Checkpoint::find(path, &spec.model)?;
+    graph::check(&checkpoint.config)?;
+    if let Some(remark) = fit_input(spec, &mut checkpoint.config)? {
         artifact::note(events, remark)?;
     }
     let onnx_file = section.onnx_file.clone().unwrap_or_else(|| dir.path().join(default_name(path)));
-    let mut model = checkpoint.load(tch::Device::Cpu)?;
-    let tokenizer = preprocess::tokenizer(config, &spec.model, &[&checkpoint.weights])?;
-    let samples = samples(job, spec, config, &tokenizer)?;
-    let architecture = Architecture::try_from(config)?;
+    let model = checkpoint.load(tch::Device::Cpu)?;
+    let folders = model.folders();
+    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    let tokenizer = preprocess::tokenizer(model.config(), &spec.model, &folders)?;
+    let samples = samples(job, spec, model.config(), &tokenizer)?;
     let request = run::Request {
         weights: &checkpoint.weights,
-        architecture: &architecture,
-        config: serde_json::to_value(config).map_err(std::io::Error::from)?,
-        preprocess: serde_json::to_value(preprocess::transform(config)).map_err(std::io::Error::from)?,
-        tokenizer: tokenizer.describe(),
+        preprocess: serde_json::to_value(preprocess::transform(model.config())).map_err(std::io::Error::from)?,
+        tokenizer: &tokenizer,
         onnx_file: &onnx_file,
         separate: section.encoder_type == EncoderType::Separate,
         options: Options {
             opset: i64::try_from(section.opset_version).unwrap_or(i64::MAX),
             batch: Some(section.batch_size).filter(|b| *b > 0),
+            storage: match section.data_type {
+                WeightsType::Fp32 => Storage::Fp32,
+                WeightsType::Fp16 => Storage::Fp16,
+                WeightsType::Bf16 => Storage::Bf16,
+            },
         },
         batch: 16,
         threads: job.threads,
         external_limit: external::LIMIT,
-        replace: job.attempt > 1,
+        replace: section.overwrite || job.attempt > 1,
     };
-    let exported = run::export(&request, &mut model, &samples)?;
+    let exported = run::export(&request, model, &samples)?;
     for report in &exported.reports {
         artifact::note(events, format!("compared with libtorch ({}): {}", samples.source, report.summary()))?;
     }
@@ -88,14 +91,11 @@ pub fn run(
     Ok(Outcome::Completed)
 }
 
-/// The graph takes what the model takes. The schema's default side is taken for "not set".
-fn check_input(spec: &Spec, config: &ClipConfig) -> Result<Option<String>, Failure> {
+/// The graph takes what the model takes; a model of any image size takes the size of the spec. The schema's default side is
+/// taken for "not set".
+fn fit_input(spec: &Spec, config: &mut ClipConfig) -> Result<Option<String>, Failure> {
     let side = config.vision_cfg.image_size;
     let asked = [spec.export.input_height, spec.export.input_width].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-    if spec.export.input_channel != 3 {
-        let why = format!("export.input_channel is {}; the model takes 3", spec.export.input_channel);
-        return Err(Failure::new(FailureKind::SpecInvalid, why));
-    }
     if asked == [side; 2] {
         return Ok(None);
     }
@@ -104,6 +104,10 @@ fn check_input(spec: &Spec, config: &ClipConfig) -> Result<Option<String>, Failu
             "export.input_height and export.input_width have their default of {DEFAULT_SIDE}; the model takes {side} × {side}, which the graph has"
         );
         return Ok(Some(remark));
+    }
+    if asked[0] == asked[1] && matches!(config.vision_cfg.positions, Positions::Cropped { .. }) {
+        *config = config.clone().resized(asked[0])?;
+        return Ok(None);
     }
     let why = format!(
         "export.input_height and export.input_width are {} and {}; this model takes {side} × {side} images and no others: set both to {side}",
@@ -120,15 +124,16 @@ fn default_name(checkpoint: &Path) -> PathBuf {
 
 /// Real pairs of the spec's data, validation before training; random input when the spec names none.
 fn samples(job: &Job, spec: &Spec, config: &ClipConfig, tokenizer: &Arc<Tokenizer>) -> Result<Samples, Failure> {
+    let most = usize::try_from(spec.export.parity_samples).unwrap_or(1);
     let named = [("val", &spec.dataset.val.datasets), ("train", &spec.dataset.train.datasets)];
     let Some((split, sources)) = named.into_iter().find(|(_, sources)| !sources.is_empty()) else {
-        return reference::random_samples(config, 16, 0);
+        return Samples::random(config, most.min(16), 0);
     };
     let mut options = OpenOptions::new(split, preprocess::transform(config), Arc::clone(tokenizer), &job.cache);
     options.threads = job.threads;
     let pairs = PairSet::open(sources, &options)?;
     // Spread over the whole set: neighbours are often alike.
-    let count = pairs.len().min(SAMPLES);
+    let count = pairs.len().min(most);
     let indices: Vec<usize> = (0..count).map(|i| i * pairs.len() / count).collect();
     Ok(Samples {
         images: pairs.images(&indices),

@@ -11,6 +11,7 @@ use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
 use crate::journal::layout::JobDir;
 use crate::journal::writer::Writer;
+use crate::onnx::runtime::Load;
 use crate::spec::Spec;
 
 /// Runs the action.
@@ -38,7 +39,8 @@ pub fn run(
     } else {
         Some(embed::image_files(&section.datasets, &job.cache.join("archives"))?)
     };
-    let mut source = Source::open(path, &spec.model, crate::train::device::of(&job.gpus)?, job.threads)?;
+    let load = Load { threads: job.threads, ..Load::default() };
+    let mut source = Source::open(path, &spec.model, crate::train::device::of(&job.gpus)?, &load)?;
     let options = Options { batch: usize::try_from(section.batch_size).unwrap_or(16), stop };
     let stopped = || Ok(Outcome::Stopped { why: "asked to stop; the file at hand was not written".into() });
     let embedder = source.embedder.as_mut();

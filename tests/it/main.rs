@@ -14,6 +14,8 @@ mod e2e;
 mod encryption;
 #[cfg(feature = "torch")]
 mod export;
+#[cfg(feature = "torch")]
+mod exported;
 mod fake;
 #[cfg(feature = "torch")]
 mod families;

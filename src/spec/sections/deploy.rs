@@ -68,7 +68,7 @@ pub struct ExportSection {
     pub onnx_file: Option<PathBuf>,
     /// One graph of both towers (combined), or one of each (separate: _vision.onnx and _text.onnx).
     pub encoder_type: EncoderType,
-    /// ONNX operator set; raised where an operator needs it.
+    /// ONNX operator set, 17 to 21.
     pub opset_version: u64,
     /// Fixed batch of the graph; -1 lets it vary.
     pub batch_size: i64,
@@ -84,6 +84,12 @@ pub struct ExportSection {
     pub input_channel: u64,
     /// Say more.
     pub verbose: bool,
+    /// Kind of number that matrices are stored in; computation stays in 32 bits.
+    pub data_type: WeightsType,
+    /// Pairs that graph and model are compared on, at most.
+    pub parity_samples: u64,
+    /// Replace graphs that are there already.
+    pub overwrite: bool,
     /// Folder of the graphs; null means `results_dir`/export.
     pub results_dir: Option<PathBuf>,
 }
@@ -136,6 +142,18 @@ pub enum EncoderType {
     Combined,
     /// One for each tower.
     Separate,
+}
+
+/// Kind of number of exported weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightsType {
+    /// 32-bit floats.
+    Fp32,
+    /// 16-bit floats of IEEE 754.
+    Fp16,
+    /// The upper half of 32-bit floats.
+    Bf16,
 }
 
 /// Precision of an engine.

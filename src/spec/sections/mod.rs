@@ -15,7 +15,7 @@ pub use automl::{AutomlPolicy, AutomlSection, LauncherSection, LauncherType, Ret
 pub use dataset::{AugmentationSection, DataSource, DatasetSection, DatasetType, TrainData, ValData, WdsSection};
 pub use deploy::{
     EncoderType, EngineType, EvaluateSection, ExportSection, GenTrtEngineSection, GroundTruth, InferenceSection,
-    TensorrtSection,
+    TensorrtSection, WeightsType,
 };
 pub use model::{ModelSection, PeftSection, PeftTower};
 pub use train::{
