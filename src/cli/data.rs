@@ -58,7 +58,7 @@ mod with_torch {
     use crate::data::inspect::{Range, Report, inspect};
     use crate::data::pair_set::check_contents;
     use crate::data::scan::Scan;
-    use crate::data::{DataSource, problem::DataProblem};
+    use crate::data::{Sources, problem::DataProblem};
     use crate::journal::failure::Failure;
     use crate::journal::job::Action;
     use crate::spec::{self, Spec};
@@ -114,12 +114,12 @@ mod with_torch {
     }
 
     /// What the action reads: name, sources, whether captions are needed.
-    fn splits(action: Action, spec: &Spec) -> Vec<(&'static str, &[DataSource], bool)> {
-        let (train, val) = (&spec.dataset.train.datasets[..], &spec.dataset.val.datasets[..]);
+    fn splits(action: Action, spec: &Spec) -> Vec<(&'static str, Sources<'_>, bool)> {
+        let (train, val) = (Sources::from(&spec.dataset.train), Sources::from(&spec.dataset.val.datasets));
         let all = match action {
             Action::Evaluate if spec.evaluate.datasets.is_empty() => vec![("val", val, true)],
-            Action::Evaluate => vec![("evaluate", &spec.evaluate.datasets[..], true)],
-            Action::Inference => vec![("inference", &spec.inference.datasets[..], false)],
+            Action::Evaluate => vec![("evaluate", Sources::from(&spec.evaluate.datasets), true)],
+            Action::Inference => vec![("inference", Sources::from(&spec.inference.datasets), false)],
             _ => vec![("train", train, true), ("val", val, true)],
         };
         all.into_iter().filter(|(_, sources, _)| !sources.is_empty()).collect()

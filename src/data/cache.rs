@@ -59,15 +59,30 @@ impl Sink<'_> {
         if row.len() != self.shape.row_bytes || index >= self.shape.rows {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a row does not fit its cache file"));
         }
-        self.file.write_all_at(row, HEADER as u64 + index as u64 * row.len() as u64)
+        self.put_bytes(index * row.len(), row)
+    }
+
+    /// Writes bytes that stand from `start` on when all rows stand one after the other.
+    ///
+    /// # Errors
+    /// When the disk is full, or the bytes go beyond the last row.
+    pub fn put_bytes(&self, start: usize, bytes: &[u8]) -> io::Result<()> {
+        if start.saturating_add(bytes.len()) > self.shape.rows * self.shape.row_bytes {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "bytes do not fit their cache file"));
+        }
+        self.file.write_all_at(bytes, HEADER as u64 + start as u64)
     }
 }
 
 impl Rows {
     /// Row `index`.
     pub fn row(&self, index: usize) -> &[u8] {
-        let start = HEADER + index * self.shape.row_bytes;
-        &self.map[start..start + self.shape.row_bytes]
+        self.bytes(index * self.shape.row_bytes, self.shape.row_bytes)
+    }
+
+    /// `len` bytes from byte `start` of all rows on.
+    pub fn bytes(&self, start: usize, len: usize) -> &[u8] {
+        &self.map[HEADER + start..HEADER + start + len]
     }
 
     /// Opens `path` if it holds rows of `key`, otherwise lets `fill` make it. The flag says whether it was there.

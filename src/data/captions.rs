@@ -1,25 +1,24 @@
-//! Captions: the whole file, without the white space around it.
+//! Captions: the lines of a caption file that are not empty, without the white space around them.
 
-use std::path::Path;
+use super::blob::Blob;
 
 /// Largest caption file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads a caption.
+/// Reads the captions of an image; there is at least one.
 ///
 /// # Errors
 /// A clause that follows the file's name: missing, empty, not UTF-8, or far too long.
-pub fn read(path: &Path) -> Result<String, String> {
-    match std::fs::metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err("the caption file is missing".to_owned()),
-        Ok(meta) if meta.len() > MAX_BYTES => return Err("is larger than 1 MiB: not a caption".to_owned()),
-        _ => {}
+pub fn read(blob: &Blob) -> Result<Vec<String>, String> {
+    if blob.bytes > MAX_BYTES {
+        return Err("is larger than 1 MiB: not a caption".to_owned());
     }
-    let bytes = std::fs::read(path).map_err(|e| format!("the caption cannot be read: {e}"))?;
+    let bytes = blob.read(MAX_BYTES).map_err(|e| format!("the caption {e}"))?;
     let text = String::from_utf8(bytes).map_err(|_| "the caption is not UTF-8 text".to_owned())?;
-    let caption = text.strip_prefix('\u{feff}').unwrap_or(&text).trim();
-    if caption.is_empty() {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let lines: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
+    if lines.is_empty() {
         return Err("the caption is empty".to_owned());
     }
-    Ok(caption.to_owned())
+    Ok(lines)
 }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::captions;
-use super::problem::DataProblem;
+use super::blob::Blob;
+use super::problem::{DataProblem, Sort};
 use super::scan::Pair;
-use crate::pixels::decode;
+use super::{captions, images};
 use crate::text::Tokenizer;
 
 /// Captions are counted in tokens up to this many.
@@ -52,9 +52,11 @@ pub struct Report {
     pub words: Range,
     /// Lengths of captions in CLIP tokens, with start and end.
     pub tokens: Range,
+    /// Captions: more than pairs where images have several.
+    pub captions: usize,
     /// Different captions.
     pub distinct_captions: usize,
-    /// Pairs whose caption another pair has as well: errors against each other under 1:1 ground truth.
+    /// Captions that stand more than once: errors against each other under 1:1 ground truth.
     pub repeated_captions: usize,
     /// The most frequent caption and how often it stands, when it stands more than once.
     pub most_frequent: Option<(String, usize)>,
@@ -70,9 +72,9 @@ pub fn inspect(pairs: &[Pair]) -> Result<Report, Vec<DataProblem>> {
     let looked: Vec<(Result<_, _>, Option<Result<_, _>>)> = pairs
         .par_iter()
         .map(|pair| {
-            let size = decode::size(&pair.image.path).map_err(|e| DataProblem::new(&pair.image.path, e.0));
-            let read = |path: &std::path::Path| captions::read(path).map_err(|why| DataProblem::new(path, why));
-            (size, pair.caption.as_ref().map(|c| read(&c.path)))
+            let size = images::size(&pair.image).map_err(|e| DataProblem::of(Sort::Image, &pair.image.shown(), e.0));
+            let read = |c: &Blob| captions::read(c).map_err(|why| DataProblem::of(Sort::Caption, &c.shown(), why));
+            (size, pair.caption.as_ref().map(read))
         })
         .collect();
     let (mut widths, mut heights, mut texts) = (Vec::new(), Vec::new(), Vec::new());
@@ -85,7 +87,7 @@ pub fn inspect(pairs: &[Pair]) -> Result<Report, Vec<DataProblem>> {
             Err(problem) => problems.push(problem),
         }
         match caption {
-            Some(Ok(text)) => texts.push(text),
+            Some(Ok(lines)) => texts.extend(lines),
             Some(Err(problem)) => problems.push(problem),
             None => {}
         }
@@ -95,8 +97,7 @@ pub fn inspect(pairs: &[Pair]) -> Result<Report, Vec<DataProblem>> {
     }
     let mut formats = BTreeMap::new();
     for pair in pairs {
-        let extension = pair.image.path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        *formats.entry(extension).or_default() += 1;
+        *formats.entry(pair.image.extension()).or_default() += 1;
     }
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for text in &texts {
@@ -113,6 +114,7 @@ pub fn inspect(pairs: &[Pair]) -> Result<Report, Vec<DataProblem>> {
         height: Range::of(heights),
         words: Range::of(texts.iter().map(|t| t.split_whitespace().count() as u64).collect()),
         tokens: Range::of(tokens),
+        captions: texts.len(),
         distinct_captions: counts.len(),
         repeated_captions: counts.values().filter(|&&n| n > 1).sum(),
         most_frequent: most.filter(|(n, _)| *n > 1).map(|(n, text)| (text.to_owned(), n)),

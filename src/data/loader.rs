@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use tch::Tensor;
 
-use super::pair_set::PairSet;
+use super::pair_set::{Draw, PairSet};
 use crate::journal::failure::{Failure, FailureKind};
 
 /// A batch of pairs, on the CPU.
@@ -20,20 +20,6 @@ pub struct Batch {
     pub index: Vec<usize>,
 }
 
-/// Which pixels a loader gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pixels {
-    /// Under the evaluation transform.
-    Plain,
-    /// Augmented, by the streams of a seed and an epoch.
-    Augmented {
-        /// The seed.
-        seed: u64,
-        /// The epoch.
-        epoch: u32,
-    },
-}
-
 /// An iterator over prepared batches. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Loader {
@@ -42,19 +28,17 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts to prepare the batches of `plan`, at most `ahead` of them before they are asked for.
+    /// Starts to prepare the batches of `plan`, pixels and captions as `draw` has them, at most `ahead` before they are asked for.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(set: Arc<PairSet>, plan: Vec<Vec<usize>>, pixels: Pixels, ahead: usize) -> Result<Self, Failure> {
+    pub fn start(set: Arc<PairSet>, plan: Vec<Vec<usize>>, draw: Draw, ahead: usize) -> Result<Self, Failure> {
         let (sender, receiver) = sync_channel(ahead.max(1));
         let work = move || {
             for index in plan {
-                let images = match pixels {
-                    Pixels::Plain => Ok(set.images(&index)),
-                    Pixels::Augmented { seed, epoch } => set.augmented(&index, seed, epoch),
-                };
-                let batch = images.map(|images| Batch { images, tokens: set.tokens(&index), index });
+                let captions: Vec<usize> = index.iter().map(|&pair| set.caption_of(pair, draw)).collect();
+                let images = set.augmented(&index, draw);
+                let batch = images.map(|images| Batch { images, tokens: set.tokens(&captions), index });
                 let failed = batch.is_err();
                 if sender.send(batch).is_err() || failed {
                     return;

@@ -3,21 +3,27 @@
 //! Invariant: what can be wrong with a data set is found when it is opened, all of it at once, and not in epoch 7.
 
 pub mod augment;
-pub mod batches;
+pub mod blob;
 pub mod cache;
 pub mod captions;
 pub mod color;
+mod images;
 pub mod inspect;
 pub mod list;
 pub mod loader;
+pub mod order;
 pub mod pair_set;
 pub mod problem;
 pub mod scan;
+pub mod shards;
+mod tar_index;
+mod texts;
 
 pub use crate::spec::sections::DataSource;
 pub use augment::Augmentation;
-pub use batches::batches;
-pub use loader::{Batch, Loader, Pixels};
-pub use pair_set::{OpenOptions, PairSet};
+pub use loader::{Batch, Loader};
+pub use order::Order;
+pub use pair_set::{Draw, OpenOptions, PairSet};
+pub use scan::Sources;
 
 pub use crate::pixels::{Filter, ImageTransform, ResizeMode};

@@ -1,23 +1,33 @@
 //! An open data set: pixels and tokens in the study's shared cache, captions in memory.
 //!
+//! A *pair* is what a batch is made of: an image and one of its captions. Images, captions and pairs are numbered each on
+//! their own; where every image has one caption in use, the numbers agree.
+//!
 //! Invariant: when it is open, every image was decoded once and every caption is there.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rand::RngExt;
 use rayon::prelude::*;
 use tch::Tensor;
 
 use super::augment::Augmentation;
-use super::cache::{Rows, Shape, Sink};
+use super::blob::Blob;
+use super::cache::Rows;
 use super::captions;
-use super::problem::{self, DataProblem};
-use super::scan::{Pair, Scan, fingerprint};
-use crate::base::files::{self, with_path};
+use super::images::{self, Images};
+use super::order::Order;
+use super::problem::{self, DataProblem, Sort};
+use super::scan::{Pair, Scan, Sources};
+use super::texts::Texts;
+use crate::base::files::with_path;
+use crate::base::seed;
 use crate::journal::failure::{Failure, FailureKind};
-use crate::pixels::{ImageTransform, Normalize, decode};
-use crate::spec::sections::DataSource;
+use crate::pixels::{ImageTransform, Normalize};
+use crate::spec::sections::CaptionChoice;
 use crate::text::Tokenizer;
 
 /// How a data set is opened.
@@ -39,10 +49,14 @@ pub struct OpenOptions {
     pub threads: usize,
     /// Whether images must have captions; without, captions are empty.
     pub captions: bool,
+    /// Which of several captions of an image are used.
+    pub choice: CaptionChoice,
+    /// Most bytes of images that are cached; above, they are decoded whenever they are needed.
+    pub cache_bytes: u64,
 }
 
 impl OpenOptions {
-    /// Options without augmentation, on all cores, captions wanted, everything shared kept below `cache`.
+    /// Options without augmentation, on all cores, the first captions wanted, everything shared kept below `cache`.
     pub fn new(split: &str, image: ImageTransform, tokenizer: Arc<Tokenizer>, cache: &Path) -> Self {
         Self {
             split: split.to_owned(),
@@ -53,16 +67,34 @@ impl OpenOptions {
             augment: None,
             threads: 0,
             captions: true,
+            choice: CaptionChoice::First,
+            cache_bytes: u64::MAX,
         }
     }
+
+    /// The file of the cache for what `key` names.
+    pub(super) fn cached(&self, kind: &str, key: &str) -> PathBuf {
+        self.cache.join(format!("{kind}-{}.rows", &key[..16]))
+    }
+}
+
+/// Where random choices of an epoch come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// The seed.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u32,
 }
 
 /// Image-text pairs.
 pub struct PairSet {
-    images: Vec<PathBuf>,
-    captions: Vec<String>,
-    pixels: Rows,
+    images: Images,
+    texts: Texts,
     tokens: Rows,
+    tokens_key: String,
+    order: Order,
+    choice: CaptionChoice,
     transform: ImageTransform,
     normalize: Normalize,
     context_length: usize,
@@ -86,7 +118,7 @@ impl PairSet {
     ///
     /// # Errors
     /// One `BadData` failure that tells of everything that is wrong with the data; `DiskFull` or `Io` for the cache.
-    pub fn open(sources: &[DataSource], options: &OpenOptions) -> Result<Self, Failure> {
+    pub fn open<'a>(sources: impl Into<Sources<'a>>, options: &OpenOptions) -> Result<Self, Failure> {
         let start = Instant::now();
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
@@ -96,42 +128,49 @@ impl PairSet {
         std::fs::create_dir_all(&options.archives_to).map_err(with_path(&options.archives_to))?;
         std::fs::create_dir_all(&options.cache).map_err(with_path(&options.cache))?;
         let mut scan = Scan::of(sources, &options.archives_to, options.captions)?;
-        if sources.is_empty() {
-            scan.problems.push(DataProblem::new(Path::new(""), "no data source is named"));
-        }
         if !scan.problems.is_empty() {
             // The contents are looked at as well, so that one run tells of everything.
             pool.install(|| scan.problems.extend(check_contents(&scan.pairs)));
             return Err(problem::failure(&options.split, &scan.problems));
         }
-        let pairs = scan.pairs;
+        let Scan { pairs, order, .. } = scan;
         let texts = pool.install(|| Texts::open(&pairs, options));
-        let (pixels, had_pixels) = pool.install(|| open_pixels(&pairs, options, texts.as_ref().err()))?;
+        let blobs = pairs.into_iter().map(|p| p.image).collect();
+        let (images, had_images) = pool.install(|| Images::open(blobs, options, texts.as_ref().err()))?;
         let texts = texts.map_err(|problems| problem::failure(&options.split, &problems))?;
-        let (tokens, had_tokens) = texts.tokens(options)?;
+        let order =
+            if options.choice == CaptionChoice::All { order.repeated(|i| texts.of_image(i).len()) } else { order };
+        let (tokens, had_tokens, tokens_key) = pool.install(|| texts.tokens(options))?;
         Ok(Self {
-            images: pairs.into_iter().map(|p| p.image.path).collect(),
-            captions: texts.captions,
-            pixels,
+            images,
+            texts,
             tokens,
+            tokens_key,
+            order,
+            choice: options.choice,
             normalize: Normalize::new(&options.image),
             transform: options.image,
             context_length: options.tokenizer.context_length(),
             augment: options.augment,
             pool,
-            from_cache: had_pixels && had_tokens,
+            from_cache: had_images && had_tokens,
             build_seconds: start.elapsed().as_secs_f64(),
         })
     }
 
-    /// Number of pairs.
+    /// Number of pairs: of captions where all of them are used, otherwise of images.
     pub fn len(&self) -> usize {
-        self.images.len()
+        if self.choice == CaptionChoice::All { self.captions().len() } else { self.images.len() }
     }
 
     /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
-        self.images.is_empty()
+        self.images.len() == 0
+    }
+
+    /// Number of images.
+    pub fn image_count(&self) -> usize {
+        self.images.len()
     }
 
     /// Whether pixels and tokens were found in the shared cache.
@@ -144,72 +183,132 @@ impl PairSet {
         self.build_seconds
     }
 
-    /// The caption of pair `i`.
-    pub fn caption(&self, i: usize) -> &str {
-        &self.captions[i]
+    /// The captions, those of an image one after the other.
+    pub fn captions(&self) -> &[String] {
+        self.texts.captions()
     }
 
-    /// The image file of pair `i`.
-    pub fn image_path(&self, i: usize) -> &Path {
-        &self.images[i]
+    /// Where image `i` lies.
+    pub fn image(&self, i: usize) -> &Blob {
+        self.images.blob(i)
     }
 
-    /// A number for each pair, equal where captions are equal.
+    /// The numbers of image `i`'s captions.
+    pub fn captions_of(&self, i: usize) -> std::ops::Range<usize> {
+        self.texts.of_image(i)
+    }
+
+    /// Names the images, in the form the model sees them.
+    pub fn images_key(&self) -> &str {
+        &self.images.key
+    }
+
+    /// Names the captions, as the ids the model sees.
+    pub fn tokens_key(&self) -> &str {
+        &self.tokens_key
+    }
+
+    /// A number for each image, equal where images share a caption, themselves or through others.
     pub fn caption_groups(&self) -> Vec<i64> {
-        let mut numbers = std::collections::HashMap::new();
-        self.captions
-            .iter()
-            .map(|caption| {
+        let mut parent: Vec<usize> = (0..self.image_count()).collect();
+        fn root(parent: &mut [usize], mut of: usize) -> usize {
+            while parent[of] != of {
+                parent[of] = parent[parent[of]];
+                of = parent[of];
+            }
+            of
+        }
+        let mut first: HashMap<&str, usize> = HashMap::new();
+        for image in 0..self.image_count() {
+            for caption in self.captions_of(image) {
+                let other = *first.entry(&self.captions()[caption]).or_insert(image);
+                let (a, b) = (root(&mut parent, other), root(&mut parent, image));
+                parent[a.max(b)] = a.min(b);
+            }
+        }
+        let mut numbers = HashMap::new();
+        (0..self.image_count())
+            .map(|image| {
                 let next = numbers.len() as i64;
-                *numbers.entry(caption.as_str()).or_insert(next)
+                *numbers.entry(root(&mut parent, image)).or_insert(next)
             })
             .collect()
     }
 
-    /// Normalised images (f32) under the evaluation transform: `[B, 3, S, S]`, or packed patches `[B, 1 + N, P]`.
-    pub fn images(&self, indices: &[usize]) -> Tensor {
-        let mut out = vec![0.0; indices.len() * self.row()];
-        for (row, &i) in out.chunks_exact_mut(self.row()).zip(indices) {
-            self.normalize.apply(self.pixels.row(i), row);
-        }
-        self.tensor(&out, indices.len())
+    /// The image of a pair.
+    pub fn image_of(&self, pair: usize) -> usize {
+        if self.choice == CaptionChoice::All { self.texts.image_of(pair) } else { pair }
     }
 
-    /// Normalised, augmented images, shaped like those of [`Self::images`], which they are when nothing is augmented.
+    /// The caption of a pair, drawn anew in every epoch where it is a random one.
+    pub fn caption_of(&self, pair: usize, draw: Draw) -> usize {
+        if self.choice == CaptionChoice::All {
+            return pair;
+        }
+        let own = self.texts.of_image(pair);
+        if own.len() == 1 {
+            return own.start;
+        }
+        let mut stream = seed::stream(draw.seed, &format!("caption/epoch/{}/image/{pair}", draw.epoch));
+        stream.random_range(own)
+    }
+
+    /// Pairs of an epoch.
+    pub fn epoch_len(&self) -> usize {
+        self.order.len(self.len())
+    }
+
+    /// The batches of an epoch, whole ones only: the same for a seed and an epoch, whoever asks.
+    pub fn batches(&self, batch: usize, draw: Draw) -> Vec<Vec<usize>> {
+        self.order.batches(self.len(), batch, draw)
+    }
+
+    /// Normalised images (f32) under the evaluation transform: `[B, 3, S, S]`, or packed patches `[B, 1 + N, P]`.
     ///
     /// # Errors
-    /// When an image file that was there is gone or has changed into something else.
-    pub fn augmented(&self, indices: &[usize], seed: u64, epoch: u32) -> Result<Tensor, Failure> {
-        let Some(augment) = &self.augment else { return Ok(self.images(indices)) };
-        let mut out = vec![0.0; indices.len() * self.row()];
-        self.pool.install(|| {
-            out.par_chunks_exact_mut(self.row()).zip(indices).try_for_each(|(row, &i)| {
-                let path = &self.images[i];
-                let image = decode::decode(path)
-                    .map_err(|e| Failure::new(FailureKind::BadData, format!("{}: {e}", path.display())))?;
-                let image = augment.apply(&image, &self.transform, seed, epoch, i);
-                self.normalize.apply(&image, row);
-                Ok::<(), Failure>(())
-            })
-        })?;
-        Ok(self.tensor(&out, indices.len()))
+    /// When images are not in the cache and a file that was there is gone or has changed into something else.
+    pub fn images(&self, images: &[usize]) -> Result<Tensor, Failure> {
+        self.rows(images, |&i, row| {
+            self.normalize.apply(&self.images.prepared(i)?, row);
+            Ok(())
+        })
     }
 
-    /// Token ids `[B, L]` (i64).
-    pub fn tokens(&self, indices: &[usize]) -> Tensor {
-        let mut ids = Vec::with_capacity(indices.len() * self.context_length);
-        for &i in indices {
+    /// Normalised, augmented images of pairs, shaped like those of [`Self::images`], which they are when nothing is augmented.
+    ///
+    /// # Errors
+    /// As for [`Self::images`].
+    pub fn augmented(&self, pairs: &[usize], draw: Draw) -> Result<Tensor, Failure> {
+        let Some(augment) = &self.augment else {
+            return self.images(&pairs.iter().map(|&p| self.image_of(p)).collect::<Vec<_>>());
+        };
+        self.rows(pairs, |&pair, row| {
+            let image = self.images.decoded(self.image_of(pair))?;
+            let image = augment.apply(&image, &self.transform, draw.seed, draw.epoch, pair);
+            self.normalize.apply(&image, row);
+            Ok(())
+        })
+    }
+
+    /// Token ids `[B, L]` (i64) of captions.
+    pub fn tokens(&self, captions: &[usize]) -> Tensor {
+        let mut ids = Vec::with_capacity(captions.len() * self.context_length);
+        for &i in captions {
             ids.extend(self.tokens.row(i).as_chunks::<4>().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))));
         }
-        Tensor::from_slice(&ids).reshape([indices.len() as i64, self.context_length as i64])
+        Tensor::from_slice(&ids).reshape([captions.len() as i64, self.context_length as i64])
     }
 
-    fn row(&self) -> usize {
-        self.transform.values()
-    }
-
-    fn tensor(&self, values: &[f32], rows: usize) -> Tensor {
-        Tensor::from_slice(values).reshape([vec![rows as i64], self.transform.shape()].concat())
+    /// One row of floats for each of `items`, made on all threads.
+    fn rows(
+        &self,
+        items: &[usize],
+        fill: impl Fn(&usize, &mut [f32]) -> Result<(), Failure> + Sync,
+    ) -> Result<Tensor, Failure> {
+        let width = self.transform.values();
+        let mut out = vec![0.0; items.len() * width];
+        self.pool.install(|| out.par_chunks_exact_mut(width).zip(items).try_for_each(|(row, item)| fill(item, row)))?;
+        Ok(Tensor::from_slice(&out).reshape([vec![items.len() as i64], self.transform.shape()].concat()))
     }
 }
 
@@ -218,112 +317,11 @@ pub fn check_contents(pairs: &[Pair]) -> Vec<DataProblem> {
     pairs
         .par_iter()
         .flat_map_iter(|pair| {
-            let image = decode::decode(&pair.image.path).err().map(|e| DataProblem::new(&pair.image.path, e.0));
-            let caption = pair.caption.as_ref().and_then(|c| caption_problem(&c.path));
-            image.into_iter().chain(caption)
+            let caption = pair
+                .caption
+                .as_ref()
+                .and_then(|c| captions::read(c).err().map(|why| DataProblem::of(Sort::Caption, &c.shown(), why)));
+            images::problem_of(&pair.image).into_iter().chain(caption)
         })
         .collect()
-}
-
-fn caption_problem(path: &Path) -> Option<DataProblem> {
-    captions::read(path).err().map(|why| DataProblem::new(path, why))
-}
-
-/// The captions, from the cache or from their files.
-struct Texts {
-    captions: Vec<String>,
-    key: String,
-}
-
-impl Texts {
-    fn open(pairs: &[Pair], options: &OpenOptions) -> Result<Self, Vec<DataProblem>> {
-        let key = fingerprint("captions/1", pairs.iter().filter_map(|p| p.caption.as_ref()));
-        if !options.captions {
-            return Ok(Self { captions: vec![String::new(); pairs.len()], key });
-        }
-        let path = options.cache.join(format!("captions-{}.json", &key[..16]));
-        if let Some((found, captions)) =
-            std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<(String, Vec<String>)>(&bytes).ok())
-            && found == key
-            && captions.len() == pairs.len()
-        {
-            return Ok(Self { captions, key });
-        }
-        let read: Vec<Result<String, DataProblem>> = pairs
-            .par_iter()
-            .filter_map(|p| p.caption.as_ref())
-            .map(|c| captions::read(&c.path).map_err(|why| DataProblem::new(&c.path, why)))
-            .collect();
-        let (good, bad): (Vec<_>, Vec<_>) = read.into_iter().partition(Result::is_ok);
-        if !bad.is_empty() {
-            return Err(bad.into_iter().filter_map(Result::err).collect());
-        }
-        let captions: Vec<String> = good.into_iter().filter_map(Result::ok).collect();
-        // Only saves time, so a full disk is left to the pixels to tell.
-        if let Ok(bytes) = serde_json::to_vec(&(&key, &captions)) {
-            let _ = files::atomic_write(&path, &bytes);
-        }
-        Ok(Self { captions, key })
-    }
-
-    fn tokens(&self, options: &OpenOptions) -> Result<(Rows, bool), Failure> {
-        let tokenizer = &options.tokenizer;
-        let key = format!("tokens/1/{}/{}/{}", tokenizer.identity(), self.key, self.captions.len());
-        let shape = Shape { rows: self.captions.len(), row_bytes: tokenizer.context_length() * 4 };
-        let path = options.cache.join(format!("tokens-{}.rows", short(&key)));
-        Rows::open_or_build(&path, &key, shape, |sink| {
-            for (i, caption) in self.captions.iter().enumerate() {
-                let ids = tokenizer.encode(&[caption]);
-                let row: Vec<u8> = ids.iter().flat_map(|&id| (id as i32).to_le_bytes()).collect();
-                sink.put(i, &row)?;
-            }
-            Ok(())
-        })
-    }
-}
-
-fn short(key: &str) -> String {
-    use sha2::{Digest, Sha256};
-    files::hex(&Sha256::digest(key.as_bytes())[..8])
-}
-
-fn open_pixels(
-    pairs: &[Pair],
-    options: &OpenOptions,
-    known: Option<&Vec<DataProblem>>,
-) -> Result<(Rows, bool), Failure> {
-    let transform = &options.image;
-    let about = format!("pixels/1/{}/{:?}/{:?}", transform.size, transform.mode, transform.filter);
-    let key = fingerprint(&about, pairs.iter().map(|p| &p.image));
-    let shape = Shape { rows: pairs.len(), row_bytes: transform.bytes() };
-    let path = options.cache.join(format!("pixels-{}.rows", &key[..16]));
-    Rows::open_or_build(&path, &key, shape, |sink| fill_pixels(pairs, options, known, sink))
-}
-
-fn fill_pixels(
-    pairs: &[Pair],
-    options: &OpenOptions,
-    known: Option<&Vec<DataProblem>>,
-    sink: &Sink<'_>,
-) -> Result<(), Failure> {
-    enum Wrong {
-        Image(DataProblem),
-        Disk(std::io::Error),
-    }
-    let wrong: Vec<Wrong> = pairs
-        .par_iter()
-        .enumerate()
-        .filter_map(|(i, pair)| match decode::decode(&pair.image.path) {
-            Ok(image) => sink.put(i, &options.image.prepare(&image)).err().map(Wrong::Disk),
-            Err(e) => Some(Wrong::Image(DataProblem::new(&pair.image.path, e.0))),
-        })
-        .collect();
-    let mut problems = known.cloned().unwrap_or_default();
-    for one in wrong {
-        match one {
-            Wrong::Disk(e) => return Err(Failure::io(&e)),
-            Wrong::Image(problem) => problems.push(problem),
-        }
-    }
-    if problems.is_empty() { Ok(()) } else { Err(problem::failure(&options.split, &problems)) }
 }

@@ -1,20 +1,19 @@
-//! Finds the pairs of the sources: images by list or by listing, each with the caption file of the same stem.
+//! Finds the pairs of the sources: images by list or by listing, each with the caption file of the same stem; or samples of
+//! shards.
 //!
 //! Invariant: the order is that of the list, otherwise by name; it is the same on every machine.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-use sha2::{Digest, Sha256};
-
-use super::list;
-use super::problem::DataProblem;
-use crate::base::files::hex;
+use super::blob::Blob;
+use super::order::Order;
+use super::problem::{DataProblem, Sort};
+use super::{list, shards};
 use crate::fetch::folder::Folder;
 use crate::journal::failure::{Failure, FailureKind};
-use crate::spec::sections::DataSource;
+use crate::spec::sections::{DataSource, DatasetType, TrainData, WdsSection};
 
 /// Extensions that make a file of a folder an image.
 pub const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
@@ -22,24 +21,13 @@ pub const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
 /// Depth to which folders are listed.
 const MAX_DEPTH: usize = 32;
 
-/// A file, with what tells whether it changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileStamp {
-    /// The file.
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-    /// Its modification time, in nanoseconds since 1970.
-    pub modified: u128,
-}
-
 /// An image and its caption file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// The image.
-    pub image: FileStamp,
+    pub image: Blob,
     /// The caption; `None` when captions are not wanted.
-    pub caption: Option<FileStamp>,
+    pub caption: Option<Blob>,
 }
 
 /// What was found.
@@ -49,6 +37,51 @@ pub struct Scan {
     pub pairs: Vec<Pair>,
     /// Everything that is wrong so far; contents are not looked at here.
     pub problems: Vec<DataProblem>,
+    /// How epochs go through the pairs.
+    pub order: Order,
+}
+
+/// What a data set is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Sources<'a> {
+    /// Folders and archives.
+    Custom(&'a [DataSource]),
+    /// WebDataset shards.
+    Wds(&'a WdsSection),
+}
+
+impl<'a> From<&'a [DataSource]> for Sources<'a> {
+    fn from(sources: &'a [DataSource]) -> Self {
+        Self::Custom(sources)
+    }
+}
+
+impl<'a> From<&'a Vec<DataSource>> for Sources<'a> {
+    fn from(sources: &'a Vec<DataSource>) -> Self {
+        Self::Custom(sources)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [DataSource; N]> for Sources<'a> {
+    fn from(sources: &'a [DataSource; N]) -> Self {
+        Self::Custom(sources)
+    }
+}
+
+impl<'a> From<&'a TrainData> for Sources<'a> {
+    fn from(train: &'a TrainData) -> Self {
+        match train.kind {
+            DatasetType::Custom => Self::Custom(&train.datasets),
+            DatasetType::Wds => Self::Wds(&train.wds),
+        }
+    }
+}
+
+impl Sources<'_> {
+    /// Whether nothing is named.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Custom([]))
+    }
 }
 
 impl Scan {
@@ -56,8 +89,15 @@ impl Scan {
     ///
     /// # Errors
     /// Only what says nothing about the data: a full disk, a folder that must not be read.
-    pub fn of(sources: &[DataSource], archives_to: &Path, captions: bool) -> Result<Self, Failure> {
+    pub fn of<'a>(sources: impl Into<Sources<'a>>, archives_to: &Path, captions: bool) -> Result<Self, Failure> {
+        let sources = match sources.into() {
+            Sources::Custom(sources) => sources,
+            Sources::Wds(wds) => return shards::scan(wds, captions),
+        };
         let mut scan = Self::default();
+        if sources.is_empty() {
+            scan.problems.push(DataProblem::new(Path::new(""), "no data source is named"));
+        }
         for source in sources {
             scan.add(source, archives_to, captions)?;
         }
@@ -68,7 +108,7 @@ impl Scan {
         match Folder::open(path, archives_to) {
             Ok(folder) => Ok(Some(folder)),
             Err(failure) if failure.kind == FailureKind::BadData => {
-                self.problems.push(DataProblem { path: PathBuf::new(), what: failure.message });
+                self.problems.push(DataProblem::new(Path::new(""), failure.message));
                 Ok(None)
             }
             Err(failure) => Err(failure),
@@ -88,16 +128,16 @@ impl Scan {
         let mut stems: HashMap<PathBuf, PathBuf> = HashMap::new();
         let names = match &listed {
             Some((_, names)) => names.iter().map(|n| images.unwrapped(n).to_path_buf()).collect(),
-            None => listing(&base)?,
+            None => files_below(&base, is_image)?,
         };
         for name in names {
             let path = base.join(&name);
-            let image = match stamp(&path) {
+            let image = match Blob::file(&path) {
                 Ok(image) => image,
                 Err(why) => {
                     let by =
                         listed.as_ref().map_or(String::new(), |(file, _)| format!(", named in {}", file.display()));
-                    self.problems.push(DataProblem::new(&path, format!("the image {why}{by}")));
+                    self.problems.push(DataProblem::of(Sort::NoImage, &path, format!("the image {why}{by}")));
                     continue;
                 }
             };
@@ -112,11 +152,11 @@ impl Scan {
                 let mut file = stem.into_os_string();
                 file.push(&source.caption_file_suffix);
                 let file = texts.base().join(file);
-                match stamp(&file) {
-                    Ok(stamp) => caption = Some(stamp),
+                match Blob::file(&file) {
+                    Ok(found) => caption = Some(found),
                     Err(why) => {
                         let what = format!("the caption file {why} (for image {})", path.display());
-                        self.problems.push(DataProblem::new(&file, what));
+                        self.problems.push(DataProblem::of(Sort::NoCaption, &file, what));
                         continue;
                     }
                 }
@@ -134,34 +174,8 @@ impl Scan {
     }
 }
 
-/// Names a set of files in a state: other paths, sizes or times give another fingerprint.
-pub fn fingerprint<'a>(about: &str, files: impl Iterator<Item = &'a FileStamp>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(about.as_bytes());
-    for file in files {
-        let path = file.path.as_os_str().as_encoded_bytes();
-        hash.update((path.len() as u64).to_le_bytes());
-        hash.update(path);
-        hash.update(file.bytes.to_le_bytes());
-        hash.update(file.modified.to_le_bytes());
-    }
-    hex(&hash.finalize())
-}
-
-fn stamp(path: &Path) -> Result<FileStamp, String> {
-    let meta = fs::metadata(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => "is missing".to_owned(),
-        _ => format!("cannot be read: {e}"),
-    })?;
-    if !meta.is_file() {
-        return Err("is not a file".to_owned());
-    }
-    let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(0, |d| d.as_nanos());
-    Ok(FileStamp { path: path.to_path_buf(), bytes: meta.len(), modified })
-}
-
-/// Images below `base`, sorted; hidden files and folders are left out, links to folders are not followed.
-fn listing(base: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The files below `base` that are wanted, sorted; hidden files and folders are left out, links to folders are not followed.
+pub(super) fn files_below(base: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Failure> {
     let mut names = Vec::new();
     let mut folders = vec![(PathBuf::new(), 0)];
     while let Some((folder, depth)) = folders.pop() {
@@ -178,7 +192,7 @@ fn listing(base: &Path) -> Result<Vec<PathBuf>, Failure> {
                 if depth < MAX_DEPTH {
                     folders.push((name, depth + 1));
                 }
-            } else if is_image(&name) {
+            } else if wanted(&name) {
                 names.push(name);
             }
         }

@@ -27,7 +27,7 @@ pub fn image_files(sources: &[DataSource], archives_to: &Path) -> Result<Vec<Pat
     if !scan.problems.is_empty() {
         return Err(problem::failure("inference", &scan.problems));
     }
-    Ok(scan.pairs.into_iter().map(|p| p.image.path).collect())
+    Ok(scan.pairs.into_iter().map(|p| p.image.path.to_path_buf()).collect())
 }
 
 /// The lines of a prompts file that are not empty, without the white space around them.

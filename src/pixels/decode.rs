@@ -6,7 +6,7 @@
 //! Invariant: no file, however hostile, makes the decoder allocate more than [`MAX_BYTES`].
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use image::{ImageFormat, ImageReader, Limits};
@@ -28,9 +28,20 @@ pub struct NotAnImage(pub String);
 /// # Errors
 /// When the file cannot be read, is not an image, is cut short, or is larger than the limits.
 pub fn decode(path: &Path) -> Result<Rgb, NotAnImage> {
-    let reader = open(path)?;
+    let mut bytes = Vec::new();
+    let file = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
+    file.map_err(|e| NotAnImage(format!("cannot be read: {e}")))?;
+    decode_bytes(&bytes)
+}
+
+/// Decodes the content of an image file, as [`decode`] does.
+///
+/// # Errors
+/// When it is not an image, is cut short, or is larger than the limits.
+pub fn decode_bytes(bytes: &[u8]) -> Result<Rgb, NotAnImage> {
+    let reader = reader(Cursor::new(bytes), bytes.is_empty())?;
     if reader.format() == Some(ImageFormat::Jpeg)
-        && let Some(image) = jpeg(path)
+        && let Some(image) = jpeg(bytes)
     {
         return Ok(image);
     }
@@ -44,14 +55,12 @@ pub fn decode(path: &Path) -> Result<Rgb, NotAnImage> {
 
 /// A JPEG as libjpeg-turbo decodes it; `None` for what it does not (four inks) or not without a warning (files that are
 /// cut short or damaged), where the other decoder has the last word.
-fn jpeg(path: &Path) -> Option<Rgb> {
+fn jpeg(file: &[u8]) -> Option<Rgb> {
     /// Scans of a progressive file; each costs a pass over the image.
     const MOST_SCANS: u32 = 500;
-    let mut file = Vec::new();
-    File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut file).ok()?;
     let mut decoder = turbojpeg::Decompressor::new().ok()?;
     decoder.set_scan_limit(MOST_SCANS).ok()?;
-    let header = decoder.read_header(&file).ok()?;
+    let header = decoder.read_header(file).ok()?;
     let (width, height) = (u32::try_from(header.width).ok()?, u32::try_from(header.height).ok()?);
     let bytes = 3 * u64::from(width) * u64::from(height);
     if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || bytes > MAX_BYTES {
@@ -65,7 +74,7 @@ fn jpeg(path: &Path) -> Option<Rgb> {
         height: header.height,
         format: turbojpeg::PixelFormat::RGB,
     };
-    decoder.decompress(&file, output).ok()?;
+    decoder.decompress(file, output).ok()?;
     Some(Rgb { width, height, pixels })
 }
 
@@ -74,17 +83,29 @@ fn jpeg(path: &Path) -> Option<Rgb> {
 /// # Errors
 /// When the file cannot be read or its header is not that of an image.
 pub fn size(path: &Path) -> Result<(u32, u32), NotAnImage> {
-    open(path)?.into_dimensions().map_err(|e| NotAnImage(format!("cannot be decoded: {e}")))
+    let file = File::open(path).map_err(|e| NotAnImage(format!("cannot be read: {e}")))?;
+    let empty = file.metadata().is_ok_and(|m| m.len() == 0);
+    dimensions(reader(BufReader::new(file), empty)?)
 }
 
-fn open(path: &Path) -> Result<ImageReader<BufReader<File>>, NotAnImage> {
-    let file = File::open(path).map_err(|e| NotAnImage(format!("cannot be read: {e}")))?;
-    if file.metadata().is_ok_and(|m| m.len() == 0) {
+/// Width and height of the content of an image file.
+///
+/// # Errors
+/// When its header is not that of an image.
+pub fn size_of_bytes(bytes: &[u8]) -> Result<(u32, u32), NotAnImage> {
+    dimensions(reader(Cursor::new(bytes), bytes.is_empty())?)
+}
+
+fn dimensions(reader: ImageReader<impl BufRead + Seek>) -> Result<(u32, u32), NotAnImage> {
+    reader.into_dimensions().map_err(|e| NotAnImage(format!("cannot be decoded: {e}")))
+}
+
+fn reader<R: BufRead + Seek>(content: R, empty: bool) -> Result<ImageReader<R>, NotAnImage> {
+    if empty {
         return Err(NotAnImage("is empty".to_owned()));
     }
-    let mut reader = ImageReader::new(BufReader::new(file))
-        .with_guessed_format()
-        .map_err(|e| NotAnImage(format!("cannot be read: {e}")))?;
+    let mut reader =
+        ImageReader::new(content).with_guessed_format().map_err(|e| NotAnImage(format!("cannot be read: {e}")))?;
     if reader.format().is_none() {
         return Err(NotAnImage("is not an image (expected JPEG, PNG, WebP, BMP or GIF)".to_owned()));
     }

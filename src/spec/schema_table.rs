@@ -1,8 +1,9 @@
 //! THE table: every field of every action, once. Validation, templates, the JSON schema and the documentation read it.
 //!
-//! TAO's fields keep their names, defaults and ranges; `automl.*`, `automl_policy`, `*.ground_truth`, `train.threads`,
-//! `train.optim.{logit_lr,warmup_ratio,layer_decay}`, `train.{ema_decay,accumulate_grad_batches,micro_batch_size}` and
-//! `model.locked_*` are cliptune's own.
+//! TAO's fields keep their names, defaults and ranges. cliptune's own: `automl.*`, `automl_policy`, `*.ground_truth`,
+//! `*.caption_choice`, `dataset.{cache_gb,train.wds.shuffle_buffer}`, `train.{threads,ema_decay}`,
+//! `train.{accumulate_grad_batches,micro_batch_size}`, `train.optim.{logit_lr,warmup_ratio,layer_decay}`, `model.locked_*`,
+//! `export.{data_type,parity_samples,overwrite}`.
 
 use super::schema::{Field, Item, Kind};
 
@@ -64,6 +65,8 @@ pub const FIELDS: &[Field] = &[
         .help("Threads that decode and resize images."),
     Field::new("dataset.train.type", Kind::Choice(&["wds", "custom"]), "\"custom\"")
         .help("Folders and archives (custom), or WebDataset shards (wds)."),
+    Field::new("dataset.train.caption_choice", Kind::Choice(&["first", "random", "all"]), "\"first\"")
+        .help("Which of several lines of a caption file: the first, another one in every epoch, or all, each a pair."),
     Field::new("dataset.train.balance_query_types", Kind::Bool, "false")
         .help("Draw batches evenly over the kinds of captions in the pair file."),
     Field::new("dataset.train.unique_caption_per_batch", Kind::Bool, "true")
@@ -77,7 +80,9 @@ pub const FIELDS: &[Field] = &[
     Field::new("dataset.train.wds.shard_list_file", Kind::Str, "null")
         .help("Text file with one shard a line; brace ranges are allowed."),
     Field::new("dataset.train.wds.samples_per_shard", Kind::Int, "10000").min(1.0)
-        .help("Samples assumed in a shard, for the length of an epoch."),
+        .help("Most samples that an epoch takes from a shard; of larger shards, another part in every epoch."),
+    Field::new("dataset.train.wds.shuffle_buffer", Kind::Int, "5000").min(0.0)
+        .help("Samples that wait in a buffer, of which a random one is next; shards come in random order as well."),
     Field::new("dataset.val", Kind::Section, "null").automl(false)
         .help("Pairs to measure on, after epochs and by evaluate."),
     Field::new("dataset.val.datasets", Kind::List(Item::Entry), "[]").automl(false)
@@ -98,6 +103,8 @@ pub const FIELDS: &[Field] = &[
         .help("Pairs embedded at once while measuring."),
     Field::new("dataset.val.num_workers", Kind::Int, "8").min(0.0)
         .help("Threads that decode and resize images."),
+    Field::new("dataset.val.caption_choice", Kind::Choice(&["first", "all"]), "\"first\"")
+        .help("Which of several lines of a caption file: the first, or all, each a query with the same image as its hit."),
     Field::new("dataset.val.metadata_match_eval", Kind::Bool, "false")
         .help("Count images with fitting attributes as hits of a text, not only the paired one."),
     Field::new("dataset.val.metadata_match_mode", Kind::Choice(&["scalar_attributes", "scalar_plus_accessories"]), "\"scalar_attributes\"")
@@ -116,6 +123,8 @@ pub const FIELDS: &[Field] = &[
         .help("Keep batches in page-locked memory, which a GPU reads faster."),
     Field::new("dataset.seed", Kind::Int, "42")
         .help("Seed of the order of pairs and of augmentation."),
+    Field::new("dataset.cache_gb", Kind::Float, "64.0").min(0.0)
+        .help("Most gigabytes of images of a split that the study's cache keeps on disk; above, they are decoded in every epoch."),
     Field::new("train", Kind::Section, "null").automl(false)
         .help("How the model is trained."),
     Field::new("train.num_gpus", Kind::Int, "1").min(1.0).popular()

@@ -2,7 +2,7 @@
 //! implements one deletes its row.
 
 use super::check::{Finding, finding};
-use super::sections::{DataSource, DatasetType, Spec};
+use super::sections::{DataSource, Spec};
 use crate::base::action::Action;
 
 struct Row {
@@ -44,11 +44,6 @@ const TRAIN: &[Row] = &[
         why: "train_pairs_file and attribute_pairs_file are not read",
     },
     Row { key: "train.seed", refused: |s| s.train.seed < 0, why: "every run is seeded: use a number from 0" },
-    Row {
-        key: "dataset.train.type",
-        refused: |s| s.dataset.train.kind == DatasetType::Wds,
-        why: "training reads folders and archives, not WebDataset shards",
-    },
     Row {
         key: "dataset.train.balance_query_types",
         refused: |s| s.dataset.train.balance_query_types,

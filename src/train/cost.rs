@@ -35,7 +35,7 @@ pub(super) fn measure(model: &Clip, pairs: &PairSet, objectives: &[String]) -> R
 
 fn latency(model: &Clip, pairs: &PairSet) -> Result<f64, Failure> {
     let device = model.device();
-    let images = pairs.images(&[0]).f_to_device(device).map_err(failed)?;
+    let images = pairs.images(&[0])?.f_to_device(device).map_err(failed)?;
     let tokens = pairs.tokens(&[0]).f_to_device(device).map_err(failed)?;
     let mut times = Vec::with_capacity(RUNS.1);
     for run in 0..RUNS.0 + RUNS.1 {

@@ -20,6 +20,7 @@ mod shim;
 mod start;
 pub mod step;
 mod trained;
+pub mod truth;
 
 pub use progress::Progress;
 pub use shim::keep_freed_memory;

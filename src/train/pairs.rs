@@ -9,15 +9,16 @@ use tch::Tensor;
 
 use super::loss::normalize;
 use super::step::Side;
-use crate::data::{Augmentation, Batch, DataSource, Loader, OpenOptions, PairSet, Pixels, batches};
-use crate::eval::retrieval::{self, Retrieval, Truth};
+use super::truth;
+use crate::data::{Augmentation, Batch, Draw, Loader, OpenOptions, PairSet, Sources};
+use crate::eval::retrieval::{self, Retrieval};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
 use crate::model::Clip;
 use crate::model::clip::failed;
 use crate::model::parameters::Part;
 use crate::model::preprocess;
-use crate::spec::sections::{self, GroundTruth, Spec};
+use crate::spec::sections::{GroundTruth, Spec};
 use crate::text::Tokenizer;
 
 /// Batches prepared ahead of the step.
@@ -42,20 +43,22 @@ impl Pairs {
     /// Everything that is wrong with the data, at once.
     pub fn open(split: &str, spec: &Spec, job: &Job, model: &Clip) -> Result<Self, Failure> {
         let train = split == "train";
-        let listed = if train { &spec.dataset.train.datasets } else { &spec.dataset.val.datasets };
-        let sources: Vec<DataSource> = listed.iter().map(source).collect();
+        let data = &spec.dataset;
+        let sources = if train { Sources::from(&data.train) } else { Sources::from(&data.val.datasets) };
         let config = model.config();
         let folders = model.folders();
         let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
         let tokenizer = preprocess::tokenizer(config, &spec.model, &folders)?;
         let mut options = OpenOptions::new(split, preprocess::transform(config), Arc::clone(&tokenizer), &job.cache);
         options.threads = job.threads;
+        options.choice = if train { data.train.caption_choice } else { data.val.caption_choice };
+        options.cache_bytes = data.cache_bytes();
         let a = &spec.dataset.augmentation;
         if train {
             options.augment = Augmentation::from_settings(&a.scale, &a.color_jitter, a.grayscale)?;
         }
         let augmented = options.augment.is_some();
-        let set = Arc::new(PairSet::open(&sources, &options)?);
+        let set = Arc::new(PairSet::open(sources, &options)?);
         Ok(Self { set, tokenizer, augmented, images: None, texts: None })
     }
 
@@ -78,18 +81,18 @@ impl Pairs {
     /// # Errors
     /// When the loader cannot start.
     pub fn epoch(&self, batch: usize, seed: u64, epoch: u32, skip: usize) -> Result<Epoch, Failure> {
-        let plan: Vec<Vec<usize>> = batches(self.set.len(), batch, seed, epoch, true).into_iter().skip(skip).collect();
+        let draw = Draw { seed, epoch };
+        let plan: Vec<Vec<usize>> = self.set.batches(batch, draw).into_iter().skip(skip).collect();
         if self.images.is_some() {
-            return Ok(self.batches_from(Source::Embedded(plan.into_iter())));
+            return Ok(self.batches_from(Source::Embedded(plan.into_iter()), draw));
         }
-        let pixels = if self.augmented { Pixels::Augmented { seed, epoch } } else { Pixels::Plain };
-        let loader = Loader::start(Arc::clone(&self.set), plan, pixels, AHEAD)?;
-        Ok(self.batches_from(Source::Loaded(loader)))
+        let loader = Loader::start(Arc::clone(&self.set), plan, draw, AHEAD)?;
+        Ok(self.batches_from(Source::Loaded(loader), draw))
     }
 
-    fn batches_from(&self, source: Source) -> Epoch {
+    fn batches_from(&self, source: Source, draw: Draw) -> Epoch {
         let share = |known: &Option<Tensor>| known.as_ref().map(Tensor::shallow_clone);
-        Epoch { set: Arc::clone(&self.set), images: share(&self.images), texts: share(&self.texts), source }
+        Epoch { set: Arc::clone(&self.set), images: share(&self.images), texts: share(&self.texts), source, draw }
     }
 
     /// Embeddings of images and texts by a model, `[N, D]` with rows of length 1.
@@ -110,36 +113,24 @@ impl Pairs {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn measure(&self, [images, texts]: &[Tensor; 2], truth: GroundTruth) -> Result<Retrieval, Failure> {
-        let truth = match truth {
-            GroundTruth::Paired => Truth::Paired,
-            GroundTruth::CaptionGroups => Truth::Groups(self.set.caption_groups()),
-        };
-        retrieval::evaluate(images, texts, &truth)
+    pub fn measure(&self, [images, texts]: &[Tensor; 2], ground_truth: GroundTruth) -> Result<Retrieval, Failure> {
+        retrieval::evaluate(images, texts, &truth::of(&self.set, ground_truth))
     }
 
     /// Embeddings of one side, `[N, D]`, not normalised.
     fn embed(&self, model: &Clip, part: Part, batch: usize) -> Result<Tensor, Failure> {
-        let indices: Vec<usize> = (0..self.set.len()).collect();
+        let vision = part == Part::Vision;
+        let indices: Vec<usize> =
+            (0..if vision { self.set.image_count() } else { self.set.captions().len() }).collect();
         let rows = indices.chunks(batch.max(1)).map(|chunk| {
-            tch::no_grad(|| match part {
-                Part::Vision => self.set.images(chunk).f_to_device(model.device()).and_then(|x| model.encode_image(&x)),
-                _ => model.encode_text(&self.set.tokens(chunk)),
-            })
+            if !vision {
+                return tch::no_grad(|| model.encode_text(&self.set.tokens(chunk))).map_err(failed);
+            }
+            let images = self.set.images(chunk)?;
+            tch::no_grad(|| images.f_to_device(model.device()).and_then(|x| model.encode_image(&x))).map_err(failed)
         });
-        let rows = rows.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
         Tensor::f_cat(&rows, 0).map_err(failed)
-    }
-}
-
-fn source(listed: &sections::DataSource) -> DataSource {
-    DataSource {
-        image_dir: listed.image_dir.clone(),
-        image_list_file: listed.image_list_file.clone(),
-        caption_dir: listed.caption_dir.clone(),
-        caption_file_suffix: listed.caption_file_suffix.clone(),
-        train_pairs_file: listed.train_pairs_file.clone(),
-        attribute_pairs_file: listed.attribute_pairs_file.clone(),
     }
 }
 
@@ -150,6 +141,7 @@ pub struct Epoch {
     images: Option<Tensor>,
     texts: Option<Tensor>,
     source: Source,
+    draw: Draw,
 }
 
 #[derive(Debug)]
@@ -166,6 +158,9 @@ impl Iterator for Epoch {
             let rows: Vec<i64> = index.iter().map(|&i| i as i64).collect();
             from.f_index_select(0, &Tensor::from_slice(&rows).to_device(from.device())).map_err(failed)
         };
+        let image_of = |index: &[usize]| index.iter().map(|&p| self.set.image_of(p)).collect::<Vec<_>>();
+        let captions_of =
+            |index: &[usize]| index.iter().map(|&p| self.set.caption_of(p, self.draw)).collect::<Vec<_>>();
         let (images, index, tokens) = match &mut self.source {
             Source::Loaded(loader) => match loader.next()? {
                 Ok(Batch { images, tokens, index }) => (Side::Input(images), index, Some(tokens)),
@@ -173,7 +168,7 @@ impl Iterator for Epoch {
             },
             Source::Embedded(plan) => {
                 let index = plan.next()?;
-                let known = self.images.as_ref().map(|images| pick(images, &index));
+                let known = self.images.as_ref().map(|images| pick(images, &image_of(&index)));
                 match known {
                     Some(Ok(images)) => (Side::Embedded(images), index, None),
                     Some(Err(failure)) => return Some(Err(failure)),
@@ -182,11 +177,11 @@ impl Iterator for Epoch {
             }
         };
         let texts = match &self.texts {
-            Some(texts) => match pick(texts, &index) {
+            Some(texts) => match pick(texts, &captions_of(&index)) {
                 Ok(texts) => Side::Embedded(texts),
                 Err(failure) => return Some(Err(failure)),
             },
-            None => Side::Input(tokens.unwrap_or_else(|| self.set.tokens(&index))),
+            None => Side::Input(tokens.unwrap_or_else(|| self.set.tokens(&captions_of(&index)))),
         };
         Some(Ok((images, texts)))
     }

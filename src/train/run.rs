@@ -95,8 +95,8 @@ impl<'a> Run<'a> {
         trained::choose(&mut model, spec, settings.seed)?;
         let mut train = open("train", spec, job, &model, events)?;
         let mut val = open("val", spec, job, &model, events)?;
-        check_size("train", train.set.len(), settings.pairs_per_step(), job.gpus.len())?;
-        let steps_per_epoch = (train.set.len() / settings.pairs_per_step()) as u64;
+        check_size("train", train.set.epoch_len(), settings.pairs_per_step(), job.gpus.len())?;
+        let steps_per_epoch = (train.set.epoch_len() / settings.pairs_per_step()) as u64;
         let schedule = settings.schedule(steps_per_epoch);
         let scale_ceiling = scale_ceiling(&model)?;
         let trained = groups(&model, settings.layer_decay);
@@ -280,26 +280,27 @@ fn open(split: &str, spec: &Spec, job: &Job, model: &Clip, events: &mut Writer<J
     let pairs = Pairs::open(split, spec, job, model)?;
     let (count, seconds, cached) = (pairs.set.len(), pairs.set.build_seconds(), pairs.set.from_cache());
     console::line(&format!("{split}: {count} pairs{}", if cached { " (from the cache)" } else { "" }));
-    let manifest = JobEvent::DataManifest { split: split.to_owned(), sha256: manifest(&pairs.set)? };
+    let manifest = JobEvent::DataManifest { split: split.to_owned(), sha256: manifest(&pairs.set) };
     events.append(Timestamp::now(), manifest)?;
     events.append(Timestamp::now(), JobEvent::DataReady { split: split.to_owned(), pairs: count, seconds, cached })?;
     Ok(pairs)
 }
 
 /// What a data set is made of, wherever its files lie: names and sizes of the images, and the captions.
-fn manifest(set: &PairSet) -> Result<String, Failure> {
+fn manifest(set: &PairSet) -> String {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    for i in 0..set.len() {
-        let path = set.image_path(i);
-        let bytes = std::fs::metadata(path).map_err(files::with_path(path))?.len();
-        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+    for i in 0..set.image_count() {
+        let image = set.image(i);
+        hash.update(image.file_name().as_bytes());
         hash.update([0]);
-        hash.update(bytes.to_le_bytes());
-        hash.update(set.caption(i).as_bytes());
-        hash.update([0]);
+        hash.update(image.bytes.to_le_bytes());
+        for caption in set.captions_of(i) {
+            hash.update(set.captions()[caption].as_bytes());
+            hash.update([0]);
+        }
     }
-    Ok(files::hex(&hash.finalize()))
+    files::hex(&hash.finalize())
 }
 
 fn fresh_meta(spec: &Spec, settings: &Settings, steps_per_epoch: u64, horizon: u64) -> Meta {

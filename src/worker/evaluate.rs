@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::artifact;
 use crate::base::files;
 use crate::data::{OpenOptions, PairSet};
-use crate::eval::embedder::embed_pairs;
-use crate::eval::retrieval::{self, Truth};
+use crate::eval::embedder::in_batches;
+use crate::eval::retrieval;
 use crate::infer::source::Source;
 use crate::journal::event::{JobEvent, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
@@ -20,6 +20,7 @@ use crate::journal::writer::Writer;
 use crate::onnx::runtime::Load;
 use crate::spec::Spec;
 use crate::spec::sections::GroundTruth;
+use crate::train;
 
 /// Runs the action.
 ///
@@ -35,7 +36,7 @@ pub fn run(
     let section = &spec.evaluate;
     let path = checkpoint("evaluate", section.checkpoint.as_deref(), section.trt_engine.as_deref(), &spec.model.kind)?;
     let load = Load { threads: job.threads, ..Load::default() };
-    let mut source = Source::open(path, &spec.model, crate::train::device::of(&job.gpus)?, &load)?;
+    let mut source = Source::open(path, &spec.model, train::device::of(&job.gpus)?, &load)?;
     let sources = if section.datasets.is_empty() { &spec.dataset.val.datasets } else { &section.datasets };
     if sources.is_empty() {
         let why = "there is nothing to measure on: dataset.val.datasets is empty";
@@ -43,6 +44,8 @@ pub fn run(
     }
     let mut options = OpenOptions::new("val", source.transform, source.tokenizer.clone(), &job.cache);
     options.threads = job.threads;
+    options.choice = spec.dataset.val.caption_choice;
+    options.cache_bytes = spec.dataset.cache_bytes();
     let pairs = PairSet::open(sources, &options)?;
     let ready = JobEvent::DataReady {
         split: "val".into(),
@@ -54,23 +57,25 @@ pub fn run(
     let start = Instant::now();
     let batch = usize::try_from(section.batch_size).unwrap_or(16);
     let stopped = || Failure::new(FailureKind::Unknown, "stopped");
-    let embedded = embed_pairs(source.embedder.as_mut(), pairs.len(), batch, |indices| {
-        if stop.load(Ordering::Relaxed) {
-            return Err(stopped());
-        }
-        Ok((pairs.images(indices), pairs.tokens(indices)))
+    let go_on = || if stop.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) };
+    let images = in_batches(pairs.image_count(), batch, |indices| {
+        go_on()?;
+        source.embedder.images(&pairs.images(indices)?)
+    });
+    let embedded = images.and_then(|images| {
+        let texts = in_batches(pairs.captions().len(), batch, |indices| {
+            go_on()?;
+            source.embedder.texts(&pairs.tokens(indices))
+        });
+        Ok((images, texts?))
     });
     if stop.load(Ordering::Relaxed) {
         return Ok(Outcome::Stopped { why: "asked to stop; nothing was written".into() });
     }
     let (images, texts) = embedded?;
     let grouped = GroundTruth::CaptionGroups;
-    let truth = if section.ground_truth == grouped || spec.dataset.val.ground_truth == grouped {
-        Truth::Groups(pairs.caption_groups())
-    } else {
-        Truth::Paired
-    };
-    let measured = retrieval::evaluate(&images, &texts, &truth)?;
+    let ground_truth = if section.ground_truth == grouped { grouped } else { spec.dataset.val.ground_truth };
+    let measured = retrieval::evaluate(&images, &texts, &train::truth::of(&pairs, ground_truth))?;
     let (metrics, intervals) = (measured.metrics("val"), measured.intervals("val"));
     let seconds = start.elapsed().as_secs_f64();
     let plain: Map<String, Value> =
@@ -81,9 +86,9 @@ pub fn run(
         "version": 1,
         "model": path,
         "kind": source.kind,
-        "ground_truth": if truth == Truth::Paired { "paired" } else { "caption_groups" },
-        "num_images": pairs.len(),
-        "num_texts": pairs.len(),
+        "ground_truth": ground_truth,
+        "num_images": pairs.image_count(),
+        "num_texts": pairs.captions().len(),
         "seconds": seconds,
         "metrics": plain,
         "intervals": ends,

@@ -136,7 +136,7 @@ fn samples(job: &Job, spec: &Spec, config: &ClipConfig, tokenizer: &Arc<Tokenize
     let count = pairs.len().min(most);
     let indices: Vec<usize> = (0..count).map(|i| i * pairs.len() / count).collect();
     Ok(Samples {
-        images: pairs.images(&indices),
+        images: pairs.images(&indices)?,
         tokens: pairs.tokens(&indices),
         source: format!("{count} pairs of the {split} data set"),
     })

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cliptune::data::{DataSource, ImageTransform, OpenOptions, PairSet, list};
+use cliptune::data::{DataSource, Draw, ImageTransform, OpenOptions, PairSet, list};
 use cliptune::fetch::archive::{Limits, unpack};
 use cliptune::fetch::folder::Folder;
 use cliptune::journal::failure::{Failure, FailureKind};
@@ -187,7 +187,12 @@ fn all_problems_are_told_at_once_and_counted() {
     fs::write(dir.path().join("captions/35.txt"), "").unwrap();
     fs::write(dir.path().join("images/36.png"), "text").unwrap();
     let message = refused(&source);
-    assert!(message.starts_with("the train data has 32 problems:"), "{message}");
+    assert!(
+        message.starts_with(
+            "the train data has 32 problems (30 without a caption, 1 unusable caption, 1 unusable image):"
+        ),
+        "{message}"
+    );
     assert_eq!(message.lines().count(), 22);
     assert!(message.ends_with("… and 12 more"), "{message}");
 }
@@ -215,10 +220,11 @@ fn vanished_image_of_an_open_set_is_an_error_not_a_crash() {
     let mut options =
         OpenOptions::new("train", ImageTransform::clip(8), Arc::new(Tokenizer::clip_bpe(8)), &dir.path().join("cache"));
     options.augment = cliptune::data::Augmentation::from_settings(&[0.5, 1.0], &[], 0.0).unwrap();
+    options.cache_bytes = 0;
     let set = PairSet::open(&[source], &options).unwrap();
     fs::remove_file(dir.path().join("images/1.png")).unwrap();
-    assert!(set.augmented(&[0], 1, 1).is_ok());
-    let failure = set.augmented(&[0, 1], 1, 1).unwrap_err();
+    assert!(set.augmented(&[0], Draw { seed: 1, epoch: 1 }).is_ok());
+    let failure = set.augmented(&[0, 1], Draw { seed: 1, epoch: 1 }).unwrap_err();
     assert!(failure.message.contains("images/1.png"));
 }
 

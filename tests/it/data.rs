@@ -1,14 +1,16 @@
 //! Good data: pixels as Pillow has them, tokens as open_clip has them, pairs from folders and archives, the shared cache.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cliptune::data::{
-    self, Augmentation, DataSource, ImageTransform, Loader, OpenOptions, PairSet, Pixels, ResizeMode, color,
+    self, Augmentation, DataSource, Draw, ImageTransform, Loader, OpenOptions, PairSet, ResizeMode, color,
 };
 use cliptune::pixels::{Filter, Rgb, decode, resize};
+use cliptune::spec::sections::CaptionChoice;
 use cliptune::text::Tokenizer;
 use serde_json::Value;
 use tch::{Kind, Tensor};
@@ -66,7 +68,7 @@ fn colour_changes_equal_pillow_byte_for_byte() {
 }
 
 /// Writes `n` images with captions into `dir/images` and `dir/captions`.
-fn make_pairs(dir: &Path, n: usize) -> DataSource {
+pub(crate) fn make_pairs(dir: &Path, n: usize) -> DataSource {
     fs::create_dir_all(dir.join("images")).unwrap();
     fs::create_dir_all(dir.join("captions")).unwrap();
     for i in 0..n {
@@ -85,14 +87,14 @@ fn make_pairs(dir: &Path, n: usize) -> DataSource {
     }
 }
 
-fn options(cache: &Path, size: u32) -> OpenOptions {
+pub(crate) fn options(cache: &Path, size: u32) -> OpenOptions {
     let transform = ImageTransform::clip(size).with_mode(ResizeMode::Squash);
     let mut options = OpenOptions::new("train", transform, Arc::new(Tokenizer::clip_bpe(8)), cache);
     options.threads = 2;
     options
 }
 
-fn equal(a: &Tensor, b: &Tensor) -> bool {
+pub(crate) fn equal(a: &Tensor, b: &Tensor) -> bool {
     a.size() == b.size() && a.eq_tensor(b).all().int64_value(&[]) != 0
 }
 
@@ -102,11 +104,11 @@ fn pair_set_gives_images_tokens_captions_and_groups_in_order_of_name() {
     let source = make_pairs(dir.path(), 5);
     let set = PairSet::open(&[source], &options(&dir.path().join("cache"), 12)).unwrap();
     assert_eq!((set.len(), set.from_cache()), (5, false));
-    assert_eq!(set.caption(3), "a photo of 1");
-    assert!(set.image_path(3).ends_with("im_03.png"));
+    assert_eq!(set.captions()[3], "a photo of 1");
+    assert!(set.image(3).path.ends_with("im_03.png"));
     assert_eq!(set.caption_groups(), [0, 0, 1, 1, 2]);
     assert_eq!(set.tokens(&[4, 0]).size(), [2, 8]);
-    let images = set.images(&[2, 0]);
+    let images = set.images(&[2, 0]).unwrap();
     assert_eq!((images.size(), images.kind()), (vec![2, 3, 12, 12], Kind::Float));
     let expected = resize::resize(&generated("noise", 22, 16), 12, 12, Filter::Bicubic);
     let (mean, std) = (0.481_454_66f32, 0.268_629_54f32);
@@ -122,12 +124,12 @@ fn pair_set_second_opening_uses_the_cache_until_something_changes() {
     let first = PairSet::open(&source, &options(&cache, 12)).unwrap();
     let second = PairSet::open(&source, &options(&cache, 12)).unwrap();
     assert!(second.from_cache());
-    assert!(equal(&first.images(&[0, 1, 2, 3]), &second.images(&[0, 1, 2, 3])));
+    assert!(equal(&first.images(&[0, 1, 2, 3]).unwrap(), &second.images(&[0, 1, 2, 3]).unwrap()));
     assert!(equal(&first.tokens(&[0, 1, 2, 3]), &second.tokens(&[0, 1, 2, 3])));
     assert!(!PairSet::open(&source, &options(&cache, 10)).unwrap().from_cache(), "another size");
     fs::write(dir.path().join("captions/im_01.txt"), "something else now").unwrap();
     let changed = PairSet::open(&source, &options(&cache, 12)).unwrap();
-    assert_eq!((changed.from_cache(), changed.caption(1)), (false, "something else now"));
+    assert_eq!((changed.from_cache(), changed.captions()[1].as_str()), (false, "something else now"));
 }
 
 #[test]
@@ -139,8 +141,7 @@ fn pair_set_list_order_and_several_sources_are_kept() {
     listed.image_list_file = Some(list);
     let whole = make_pairs(&dir.path().join("b"), 2);
     let set = PairSet::open(&[listed, whole], &options(&dir.path().join("cache"), 8)).unwrap();
-    let names: Vec<String> =
-        (0..set.len()).map(|i| set.image_path(i).file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let names: Vec<String> = (0..set.len()).map(|i| set.image(i).file_name()).collect();
     assert_eq!(names, ["im_02.png", "im_00.png", "im_00.png", "im_01.png"]);
 }
 
@@ -168,7 +169,56 @@ fn pair_set_without_captions_needs_none() {
     let mut options = options(&dir.path().join("cache"), 8);
     options.captions = false;
     let set = PairSet::open(&[source], &options).unwrap();
-    assert_eq!((set.len(), set.caption(1)), (2, ""));
+    assert_eq!((set.len(), set.captions()[1].as_str()), (2, ""));
+}
+
+#[test]
+fn captions_of_several_lines_are_the_first_a_random_one_or_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = [make_pairs(dir.path(), 3)];
+    let lines = "one\n\n  two \r\nthree\nfour\nfive\n";
+    fs::write(dir.path().join("captions/im_01.txt"), lines).unwrap();
+    let open = |choice| {
+        let mut options = options(&dir.path().join("cache"), 8);
+        options.choice = choice;
+        PairSet::open(&source, &options).unwrap()
+    };
+    let draw = |epoch| Draw { seed: 3, epoch };
+    let first = open(CaptionChoice::First);
+    assert_eq!((first.len(), first.captions().len(), first.captions()[1].as_str()), (3, 3, "one"));
+    let random = open(CaptionChoice::Random);
+    assert_eq!((random.len(), random.captions().len()), (3, 7));
+    let drawn = |pair| (1..60).map(|epoch| random.caption_of(pair, draw(epoch))).collect::<BTreeSet<_>>();
+    assert_eq!(drawn(1), (1..6).collect());
+    assert_eq!((drawn(0), drawn(2)), ([0].into(), [6].into()));
+    assert_eq!(random.caption_of(1, draw(1)), random.caption_of(1, draw(1)));
+    let all = open(CaptionChoice::All);
+    assert_eq!((all.len(), all.epoch_len(), all.image_count()), (7, 7, 3));
+    assert_eq!((0..7).map(|p| all.image_of(p)).collect::<Vec<_>>(), [0, 1, 1, 1, 1, 1, 2]);
+    assert!(equal(&all.augmented(&[4, 0], draw(1)).unwrap(), &all.images(&[1, 0]).unwrap()));
+    // Where images share a caption, they are one group, through others as well.
+    fs::write(dir.path().join("captions/im_02.txt"), "five\nsix\n").unwrap();
+    fs::write(dir.path().join("captions/im_00.txt"), "six").unwrap();
+    assert_eq!(open(CaptionChoice::All).caption_groups(), [0, 0, 0]);
+    assert_eq!(open(CaptionChoice::First).caption_groups(), [0, 1, 2]);
+}
+
+#[test]
+fn images_beyond_the_limit_of_the_cache_are_decoded_again_with_the_same_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = [make_pairs(dir.path(), 3)];
+    let augment = Augmentation::from_settings(&[0.4, 1.0], &[], 0.2).unwrap();
+    for (augment, cache) in [(None, "plain"), (augment, "augmented")] {
+        let mut options = options(&dir.path().join(cache), 8);
+        options.augment = augment;
+        let cached = PairSet::open(&source, &options).unwrap();
+        options.cache_bytes = 10;
+        let plain = PairSet::open(&source, &options).unwrap();
+        assert!(!plain.from_cache() && PairSet::open(&source, &options).unwrap().from_cache());
+        let draw = Draw { seed: 1, epoch: 2 };
+        assert!(equal(&cached.images(&[2, 0]).unwrap(), &plain.images(&[2, 0]).unwrap()));
+        assert!(equal(&cached.augmented(&[2, 0], draw).unwrap(), &plain.augmented(&[2, 0], draw).unwrap()));
+    }
 }
 
 fn tar_of(folder: &Path, prefix: &str, to: &Path, gzip: bool) {
@@ -199,7 +249,7 @@ fn pair_set_from_archives_equals_pair_set_from_folders() {
         }
         let cache = dir.path().join(format!("cache-{name}"));
         let set = PairSet::open(&[source.clone()], &options(&cache, 8)).unwrap();
-        assert!(equal(&set.images(&[0, 1, 2]), &plain.images(&[0, 1, 2])), "{name}");
+        assert!(equal(&set.images(&[0, 1, 2]).unwrap(), &plain.images(&[0, 1, 2]).unwrap()), "{name}");
         assert!(equal(&set.tokens(&[0, 1, 2]), &plain.tokens(&[0, 1, 2])), "{name}");
         assert!(PairSet::open(&[source], &options(&cache, 8)).unwrap().from_cache(), "{name}: unpacked again");
     }
@@ -210,14 +260,15 @@ fn loader_gives_every_batch_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let source = make_pairs(dir.path(), 7);
     let set = Arc::new(PairSet::open(&[source], &options(&dir.path().join("cache"), 8)).unwrap());
-    let plan = data::batches(set.len(), 3, 1, 1, false);
-    let loader = Loader::start(set.clone(), plan.clone(), Pixels::Plain, 2).unwrap();
+    let draw = Draw { seed: 1, epoch: 1 };
+    let plan = set.batches(3, draw);
+    let loader = Loader::start(set.clone(), plan.clone(), draw, 2).unwrap();
     let batches: Vec<data::Batch> = loader.map(Result::unwrap).collect();
     assert_eq!(batches.iter().map(|b| b.index.clone()).collect::<Vec<_>>(), plan);
-    assert!(equal(&batches[1].images, &set.images(&plan[1])));
-    assert!(equal(&batches[2].tokens, &set.tokens(&plan[2])));
+    assert!(equal(&batches[1].images, &set.images(&plan[1]).unwrap()));
+    assert!(equal(&batches[1].tokens, &set.tokens(&plan[1])));
     // Dropped early, the thread ends rather than waiting for ever.
-    drop(Loader::start(set, plan, Pixels::Plain, 1).unwrap());
+    drop(Loader::start(set, plan, draw, 1).unwrap());
 }
 
 #[test]
@@ -227,13 +278,13 @@ fn augmented_images_depend_on_seed_epoch_and_index_alone() {
     let mut options = options(&dir.path().join("cache"), 12);
     options.augment = Augmentation::from_settings(&[0.4, 1.0], &[0.8, 0.32, 0.32, 0.32, 0.08], 0.2).unwrap();
     let set = PairSet::open(std::slice::from_ref(&source), &options).unwrap();
-    let all = set.augmented(&[0, 1, 2, 3], 9, 1).unwrap();
-    assert!(equal(&set.augmented(&[2], 9, 1).unwrap(), &all.narrow(0, 2, 1)));
-    assert!(!equal(&set.augmented(&[2], 9, 2).unwrap(), &all.narrow(0, 2, 1)));
-    assert!(!equal(&set.augmented(&[2], 8, 1).unwrap(), &all.narrow(0, 2, 1)));
+    let all = set.augmented(&[0, 1, 2, 3], Draw { seed: 9, epoch: 1 }).unwrap();
+    assert!(equal(&set.augmented(&[2], Draw { seed: 9, epoch: 1 }).unwrap(), &all.narrow(0, 2, 1)));
+    assert!(!equal(&set.augmented(&[2], Draw { seed: 9, epoch: 2 }).unwrap(), &all.narrow(0, 2, 1)));
+    assert!(!equal(&set.augmented(&[2], Draw { seed: 8, epoch: 1 }).unwrap(), &all.narrow(0, 2, 1)));
     options.threads = 1;
     let single = PairSet::open(&[source], &options).unwrap();
-    assert!(equal(&single.augmented(&[0, 1, 2, 3], 9, 1).unwrap(), &all));
+    assert!(equal(&single.augmented(&[0, 1, 2, 3], Draw { seed: 9, epoch: 1 }).unwrap(), &all));
 }
 
 #[test]
@@ -272,6 +323,6 @@ fn demo_data_opens_from_its_archives() {
     let train = PairSet::open(&[demo("train")], &options(dir.path(), 64)).unwrap();
     let val = PairSet::open(&[demo("val")], &options(dir.path(), 64)).unwrap();
     assert_eq!((train.len(), val.len()), (1800, 260));
-    assert_eq!(train.images(&[0, 1799]).size(), [2, 3, 64, 64]);
+    assert_eq!(train.images(&[0, 1799]).unwrap().size(), [2, 3, 64, 64]);
     assert!(PairSet::open(&[demo("train")], &options(dir.path(), 64)).unwrap().from_cache());
 }

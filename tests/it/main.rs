@@ -38,6 +38,8 @@ mod pixels;
 #[cfg(feature = "torch")]
 mod retrieval;
 mod search;
+#[cfg(feature = "torch")]
+mod shards;
 mod slurm;
 mod space;
 mod spec;

@@ -20,6 +20,15 @@ pub struct DatasetSection {
     pub pin_memory: bool,
     /// Seed of the order of pairs and of augmentation.
     pub seed: i64,
+    /// Most gigabytes of images of a split that the study's cache keeps on disk.
+    pub cache_gb: f64,
+}
+
+impl DatasetSection {
+    /// `cache_gb` in bytes.
+    pub fn cache_bytes(&self) -> u64 {
+        (self.cache_gb * 1e9) as u64
+    }
 }
 
 /// `dataset.train`.
@@ -35,6 +44,8 @@ pub struct TrainData {
     /// Folders and archives (custom), or WebDataset shards (wds).
     #[serde(rename = "type")]
     pub kind: DatasetType,
+    /// Which of several captions of an image.
+    pub caption_choice: CaptionChoice,
     /// Draw batches evenly over the kinds of captions in the pair file.
     pub balance_query_types: bool,
     /// With balanced batches, have no caption twice in a batch.
@@ -53,8 +64,10 @@ pub struct WdsSection {
     pub root_dir: Option<PathBuf>,
     /// Text file with one shard a line; brace ranges are allowed.
     pub shard_list_file: Option<PathBuf>,
-    /// Samples assumed in a shard, for the length of an epoch.
+    /// Most samples that an epoch takes from a shard.
     pub samples_per_shard: u64,
+    /// Samples that wait in the shuffle buffer.
+    pub shuffle_buffer: u64,
 }
 
 /// `dataset.val`.
@@ -67,6 +80,8 @@ pub struct ValData {
     pub batch_size: u64,
     /// Threads that decode and resize images.
     pub num_workers: u64,
+    /// Which of several captions of an image: the first or all.
+    pub caption_choice: CaptionChoice,
     /// Count images with fitting attributes as hits of a text, not only the paired one.
     pub metadata_match_eval: bool,
     /// Which attributes must agree for such a hit.
@@ -103,6 +118,18 @@ pub struct DataSource {
     pub train_pairs_file: Option<PathBuf>,
     /// JSON with attributes of the pairs.
     pub attribute_pairs_file: Option<PathBuf>,
+}
+
+/// Which captions of an image are used, where its file has several lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptionChoice {
+    /// The first line.
+    First,
+    /// Another line in every epoch.
+    Random,
+    /// Every line makes a pair.
+    All,
 }
 
 /// The kind of a training set.

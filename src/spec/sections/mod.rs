@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use automl::{AutomlPolicy, AutomlSection, LauncherSection, LauncherType, Retention, RetentionSection};
-pub use dataset::{AugmentationSection, DataSource, DatasetSection, DatasetType, TrainData, ValData, WdsSection};
+pub use dataset::{
+    AugmentationSection, CaptionChoice, DataSource, DatasetSection, DatasetType, TrainData, ValData, WdsSection,
+};
 pub use deploy::{
     EncoderType, EngineType, EvaluateSection, ExportSection, GenTrtEngineSection, GroundTruth, InferenceSection,
     TensorrtSection, WeightsType,
