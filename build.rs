@@ -26,11 +26,24 @@ fn code_version() {
     }
 }
 
+/// The C++ that libtorch is reached through where the bindings lack something.
+#[cfg(feature = "torch")]
+const SHIM: &[&str] = &[
+    "src/model/recompute.cpp",
+    "src/train/ranks/collectives.cpp",
+    "src/train/ranks/reducer.cpp",
+    "src/train/shim.cpp",
+];
+#[cfg(feature = "torch")]
+const HEADERS: &[&str] = &["src/train/ranks/gloo/declared.h", "src/train/ranks/group.h", "src/train/shim.h"];
+
 #[cfg(feature = "torch")]
 fn torch() {
     use std::path::PathBuf;
 
-    println!("cargo:rerun-if-changed=src/train/shim.cpp");
+    for source in SHIM.iter().chain(HEADERS) {
+        println!("cargo:rerun-if-changed={source}");
+    }
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let Some(libtorch) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
         // torch-sys has said so already, with what to do.
@@ -47,7 +60,9 @@ fn torch() {
             .define("_GLIBCXX_USE_CXX11_ABI", "1")
             .warnings(false)
             .flag_if_supported("-Wno-unused-parameter")
-            .file("src/train/shim.cpp")
+            // Names of Gloo, whose headers are not in the wheel.
+            .include("src/train/ranks")
+            .files(SHIM)
             .compile("cliptune_shim");
     }
     // The binary and the tests find libtorch without LD_LIBRARY_PATH.
@@ -67,8 +82,8 @@ fn reuse_shim(libtorch: &std::path::Path) -> bool {
     let stamp = out.join("shim.libtorch");
     let here = libtorch.as_os_str().as_encoded_bytes();
     let built = time(&out.join("libcliptune_shim.a"));
-    let sources = ["src/train/shim.cpp", "build.rs"].map(|s| time(s.as_ref()));
-    let is_fresh = built.is_some() && sources.iter().all(|s| s.is_some() && *s < built);
+    let mut sources = SHIM.iter().chain(HEADERS).chain(&["build.rs"]).map(|s| time(s.as_ref()));
+    let is_fresh = built.is_some() && sources.all(|s| s.is_some() && s < built);
     if is_fresh && std::fs::read(&stamp).is_ok_and(|text| text == here) {
         println!("cargo:rustc-link-search=native={}", out.display());
         println!("cargo:rustc-link-lib=static=cliptune_shim");

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod libraries;
 pub mod pareto;
 pub mod process;
+pub mod rank;
 pub mod seed;
 pub mod time;
 pub mod units;

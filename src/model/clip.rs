@@ -274,6 +274,12 @@ impl Clip {
         self.kind = kind;
     }
 
+    /// Computes each block again in the backward pass instead of keeping its activations, or not (the usual state).
+    pub fn set_recompute(&mut self, on: bool) {
+        self.vision.transformer().recompute = on;
+        self.text.transformer().recompute = on;
+    }
+
     /// Keeps a tower as it is: its parameters take no gradient.
     pub fn freeze(&mut self, part: Part) {
         for (p, t) in self.parameters.iter().zip(&self.tensors) {

@@ -128,7 +128,11 @@ impl Path {
         inside.then(|| Self { start: self.start - start, ..self.shared() })
     }
 
-    fn shared(&self) -> Self {
+    pub(super) fn is_trained(&self) -> bool {
+        self.a.requires_grad() || self.b.requires_grad()
+    }
+
+    pub(super) fn shared(&self) -> Self {
         let (a, b, dropping) = (self.a.shallow_clone(), self.b.shallow_clone(), Arc::clone(&self.dropping));
         Self { a, b, start: self.start, scale: self.scale, dropout: self.dropout, dropping }
     }

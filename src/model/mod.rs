@@ -14,6 +14,7 @@ pub mod peft;
 pub mod positions;
 pub mod preprocess;
 pub mod pretrained;
+mod recompute;
 pub mod source;
 mod tensors;
 mod text;

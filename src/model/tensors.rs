@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use super::config::Activation;
 use super::parameters::Parameter;
-use super::transformer::{Affine, Block, Mlp, Transformer};
+use super::transformer::{Affine, Arch, Block, Mlp, Transformer};
 use crate::journal::failure::{Failure, FailureKind};
 
 /// Tensors by canonical name.
@@ -71,6 +71,7 @@ impl<'a> Tensors<'a> {
             })
         };
         let blocks = (0..layers).map(block).collect::<Result<_, Failure>>()?;
-        Ok(Transformer { blocks, heads, causal, activation, eps })
+        let arch = Arch { heads, causal, activation, eps };
+        Ok(Transformer { blocks, arch, recompute: false })
     }
 }

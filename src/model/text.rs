@@ -47,7 +47,7 @@ impl Text {
             TextPool::Id(id) => Some(tokens.f_eq(id)?.f_to_kind(Kind::Int)?.f_argmax(-1, false)?),
             TextPool::Last => None,
         };
-        if let Some(end) = end.as_ref().filter(|_| self.transformer.causal) {
+        if let Some(end) = end.as_ref().filter(|_| self.transformer.arch.causal) {
             // No token sees a later one and the end token is what leaves the tower: what follows it is never used.
             length = end.f_max()?.f_int64_value(&[])? + 1;
         }
@@ -59,6 +59,6 @@ impl Text {
         let x = Tensor::f_embedding(&self.tokens, &tokens, -1, false, false)?;
         let x = x.f_add(&self.positions.f_narrow(0, 0, length)?)?;
         let pooled = self.transformer.forward(x, &pool, None, kind)?;
-        self.head.linear(&self.ln_final.norm(&pooled, self.transformer.eps)?, kind)?.f_to_kind(Kind::Float)
+        self.head.linear(&self.ln_final.norm(&pooled, self.transformer.arch.eps)?, kind)?.f_to_kind(Kind::Float)
     }
 }

@@ -8,6 +8,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::config::Activation;
 use super::lora;
+use super::recompute::recomputed;
 
 /// Which tokens leave the tower.
 #[derive(Debug)]
@@ -53,6 +54,17 @@ impl Affine {
         x.f_layer_norm(self.weight.size(), Some(&self.weight), self.bias.as_ref(), eps, false)
     }
 
+    fn shared(&self) -> Self {
+        let bias = self.bias.as_ref().map(Tensor::shallow_clone);
+        let paths = self.paths.iter().map(lora::Path::shared).collect();
+        Self { weight: self.weight.shallow_clone(), bias, paths }
+    }
+
+    fn is_trained(&self) -> bool {
+        let own = [Some(&self.weight), self.bias.as_ref()];
+        own.into_iter().flatten().any(Tensor::requires_grad) || self.paths.iter().any(lora::Path::is_trained)
+    }
+
     /// Rows `start..start + rows` of the layer.
     pub(super) fn part(&self, start: i64, rows: i64) -> Result<Self, TchError> {
         let bias = self.bias.as_ref().map(|b| b.f_narrow(0, start, rows)).transpose()?;
@@ -93,10 +105,40 @@ pub(super) struct Block {
     pub ls_2: Option<Tensor>,
 }
 
+impl Block {
+    /// The same parameters once more.
+    fn shared(&self) -> Self {
+        let scale = |ls: &Option<Tensor>| ls.as_ref().map(Tensor::shallow_clone);
+        Self {
+            ln_1: self.ln_1.shared(),
+            in_proj: self.in_proj.shared(),
+            out_proj: self.out_proj.shared(),
+            ls_1: scale(&self.ls_1),
+            ln_2: self.ln_2.shared(),
+            mlp: Mlp { c_fc: self.mlp.c_fc.shared(), c_proj: self.mlp.c_proj.shared() },
+            ls_2: scale(&self.ls_2),
+        }
+    }
+
+    fn is_trained(&self) -> bool {
+        let layers = [&self.ln_1, &self.in_proj, &self.out_proj, &self.ln_2, &self.mlp.c_fc, &self.mlp.c_proj];
+        layers.into_iter().any(Affine::is_trained)
+            || [&self.ls_1, &self.ls_2].into_iter().flatten().any(Tensor::requires_grad)
+    }
+}
+
 /// A stack of blocks.
 #[derive(Debug)]
 pub(super) struct Transformer {
     pub blocks: Vec<Block>,
+    pub arch: Arch,
+    /// Whether the backward pass computes each block again instead of keeping its activations.
+    pub recompute: bool,
+}
+
+/// What all blocks of a stack share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arch {
     pub heads: i64,
     pub causal: bool,
     pub activation: Activation,
@@ -119,15 +161,48 @@ impl Transformer {
         };
         let mut x = x;
         for block in whole {
-            x = self.block(block, &x, keys, kind)?;
+            x = self.apply(block, &x, &Pool::All, keys, kind)?;
         }
         match last {
-            Some(last) => self.block_pooled(last, &x, pool, keys, kind),
+            Some(last) => self.apply(last, &x, pool, keys, kind),
             None => pick(&x, pool),
         }
     }
 
-    fn block(&self, block: &Block, x: &Tensor, keys: Option<&Tensor>, kind: Kind) -> Result<Tensor, TchError> {
+    fn apply(
+        &self,
+        block: &Block,
+        x: &Tensor,
+        pool: &Pool,
+        keys: Option<&Tensor>,
+        kind: Kind,
+    ) -> Result<Tensor, TchError> {
+        let arch = self.arch;
+        if !self.recompute {
+            return arch.block(block, x, pool, keys, kind);
+        }
+        let (own, pool, keys) = (block.shared(), pool.shared(), keys.map(Tensor::shallow_clone));
+        recomputed(x, block.is_trained(), move |x| arch.block(&own, x, &pool, keys.as_ref(), kind))
+    }
+}
+
+impl Arch {
+    /// `[B, L, W]` to the pooled token `[B, W]`, or to all of them.
+    fn block(
+        self,
+        block: &Block,
+        x: &Tensor,
+        pool: &Pool,
+        keys: Option<&Tensor>,
+        kind: Kind,
+    ) -> Result<Tensor, TchError> {
+        match pool {
+            Pool::All => self.block_whole(block, x, keys, kind),
+            _ => self.block_pooled(block, x, pool, keys, kind),
+        }
+    }
+
+    fn block_whole(self, block: &Block, x: &Tensor, keys: Option<&Tensor>, kind: Kind) -> Result<Tensor, TchError> {
         let (b, l, w) = x.size3()?;
         let qkv = block.in_proj.linear(&block.ln_1.norm(x, self.eps)?, kind)?;
         // [3, B, H, L, D] as a view: the attention kernel reads strided operands.
@@ -139,7 +214,7 @@ impl Transformer {
 
     /// The block for one token of each sample: `[B, L, W]` to `[B, W]`.
     fn block_pooled(
-        &self,
+        self,
         block: &Block,
         x: &Tensor,
         pool: &Pool,
@@ -162,10 +237,20 @@ impl Transformer {
     }
 
     /// Adds what attention mixed, and the MLP.
-    fn residuals(&self, block: &Block, x: &Tensor, mixed: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+    fn residuals(self, block: &Block, x: &Tensor, mixed: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
         let x = x.f_add(&scaled(block.out_proj.linear(mixed, kind)?, block.ls_1.as_ref())?)?;
         let inner = block.mlp.forward(&block.ln_2.norm(&x, self.eps)?, self.activation, kind)?;
         x.f_add(&scaled(inner, block.ls_2.as_ref())?)
+    }
+}
+
+impl Pool {
+    fn shared(&self) -> Self {
+        match self {
+            Self::Token(i) => Self::Token(*i),
+            Self::At(position) => Self::At(position.shallow_clone()),
+            Self::All => Self::All,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::config::{ClipConfig, FinalNorm, Positions, VisionConfig, VisionHead, VisionPool};
 use super::positions;
 use super::tensors::Tensors;
-use super::transformer::{Affine, Mlp, Pool, Transformer, attend};
+use super::transformer::{Affine, Arch, Mlp, Pool, Transformer, attend};
 use crate::journal::failure::Failure;
 
 /// Images of different shapes as patches, padded to the longest (NaFlex).
@@ -207,7 +207,7 @@ impl Vision {
                 let (prefix, length) = (v.prefix.len(), x.size3()?.1);
                 x.f_narrow(1, prefix, length - prefix)?.f_mean_dim([1i64].as_slice(), false, Kind::Float)?
             }
-            (VisionPool::Map, Some(pool)) => pool.forward(&x, keys, &self.transformer, kind)?,
+            (VisionPool::Map, Some(pool)) => pool.forward(&x, keys, self.transformer.arch, kind)?,
             _ => x,
         };
         let x = if before { x } else { self.normed(x)? };
@@ -224,7 +224,7 @@ impl Vision {
 
 impl AttentionPool {
     /// `[B, L, W]` to `[B, W]`.
-    fn forward(&self, x: &Tensor, keys: Option<&Tensor>, like: &Transformer, kind: Kind) -> Result<Tensor, TchError> {
+    fn forward(&self, x: &Tensor, keys: Option<&Tensor>, like: Arch, kind: Kind) -> Result<Tensor, TchError> {
         let (b, l, w) = x.size3()?;
         let (heads, d) = (like.heads, w / like.heads);
         let query = self.in_proj.part(0, w)?.linear(&self.probe, kind)?.f_view([1, heads, 1, d])?;

@@ -12,6 +12,7 @@ pub mod loss;
 pub mod optim;
 pub mod pairs;
 pub mod progress;
+pub mod ranks;
 pub mod rhythm;
 pub mod run;
 pub mod schedule;

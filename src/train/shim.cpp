@@ -1,5 +1,7 @@
 // What tch lacks, over libtorch: optimisers on lists of tensors, one gradient norm without a host sync per tensor,
-// gradients set to none, the allocator. Every function returns null, or a message that the caller frees with ct_free.
+// gradients set to none, the allocator.
+
+#include "shim.h"
 
 #include <ATen/ATen.h>
 #include <ATen/ops/_foreach_add.h>
@@ -19,22 +21,10 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <cstdlib>
-#include <cstring>
 #include <malloc.h>
 #include <vector>
 
 namespace {
-template <typename F> char *guarded(F run) {
-  try {
-    run();
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
-}
-
 // The gradients of those tensors that have one.
 std::vector<at::Tensor> gradients(at::Tensor *const *tensors, int64_t n) {
   std::vector<at::Tensor> out;

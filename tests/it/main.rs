@@ -36,6 +36,8 @@ mod onnx;
 #[cfg(feature = "torch")]
 mod pixels;
 #[cfg(feature = "torch")]
+mod ranks;
+#[cfg(feature = "torch")]
 mod retrieval;
 mod search;
 #[cfg(feature = "torch")]
