@@ -8,6 +8,7 @@ use super::watcher::Watcher;
 use super::{job, launcher, output};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
+use crate::base::rank::Rank;
 use crate::base::units;
 use crate::gpu;
 use crate::journal::event::Params;
@@ -97,6 +98,11 @@ fn plain(args: &Args, resolved: &Resolved, why: &str) -> Result<ExitCode, Proble
     if cfg!(not(feature = "torch")) {
         let problem = Problem::new("this cliptune was built without libtorch and cannot train");
         return Err(Problems::one(ExitCode::Unavailable, problem.help("build it with the feature `torch`")));
+    }
+    let rank = Rank::of_environment().map_err(|why| Problems::one(ExitCode::Usage, Problem::new(why)))?;
+    if rank.is_some_and(|rank| !rank.leads()) {
+        // Rank 0 writes the job and tells the others of it.
+        return job::run(&job::Args { dir: dir.0 });
     }
     // One that failed before its first checkpoint is in nobody's way.
     let has_begun = || std::fs::read_dir(dir.checkpoints()).is_ok_and(|mut entries| entries.next().is_some());

@@ -108,6 +108,10 @@ impl JobDir {
     pub fn console(&self) -> PathBuf {
         self.0.join("console.log")
     }
+    /// What rank `rank` of a training of several processes, from 1, writes for itself: its journal and its console.
+    pub fn rank(&self, rank: usize) -> Self {
+        Self(self.0.join("ranks").join(rank.to_string()))
+    }
     /// Folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")

@@ -70,14 +70,7 @@ pub(super) fn recomputed(
     let mut error = std::ptr::null_mut();
     // SAFETY: a live tensor; the shim owns the closure from here on and calls it with the two functions above.
     let out = unsafe {
-        ct_recomputed(
-            x.as_ptr().cast(),
-            trained,
-            Box::into_raw(closure).cast(),
-            run,
-            forget,
-            &raw mut error,
-        )
+        ct_recomputed(x.as_ptr().cast(), trained, Box::into_raw(closure).cast(), run, forget, &raw mut error)
     };
     if !out.is_null() {
         // SAFETY: the shim allocated it with `new at::Tensor`, which is what tch frees.

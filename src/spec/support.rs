@@ -2,7 +2,7 @@
 //! implements one deletes its row.
 
 use super::check::{Finding, finding};
-use super::sections::{DataSource, Spec};
+use super::sections::{AutomlPolicy, DataSource, Spec};
 use crate::base::action::Action;
 
 struct Row {
@@ -13,20 +13,9 @@ struct Row {
 
 const TRAIN: &[Row] = &[
     Row {
-        key: "train.num_gpus",
-        refused: |s| s.train.num_gpus > 1,
-        why: "one trial trains on one GPU; use automl.gpus to spread trials over GPUs",
-    },
-    Row { key: "train.num_nodes", refused: |s| s.train.num_nodes > 1, why: "one trial trains on one machine" },
-    Row {
-        key: "train.distributed_strategy",
-        refused: |s| s.train.distributed_strategy == "fsdp",
-        why: "sharded training needs several GPUs for a trial",
-    },
-    Row {
-        key: "train.grad_checkpointing",
-        refused: |s| s.train.grad_checkpointing,
-        why: "activations are kept; lower the batch size instead",
+        key: "train.num_nodes",
+        refused: |s| s.train.num_nodes > 1 && s.automl_policy != AutomlPolicy::Off,
+        why: "each trial of a study trains on one machine; for one training on several set automl_policy: off and start it on all of them with srun or torchrun",
     },
     Row {
         key: "train.siglip_loss_mask_mode",

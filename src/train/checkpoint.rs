@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tch::Tensor;
 
 use super::keep::{self, Ranked};
 use super::optim::{Average, Optimizer, Scaler};
@@ -53,15 +54,15 @@ pub struct Meta {
     pub spec_hash: String,
 }
 
-/// Writes a checkpoint into `to`, which must not be a link, and returns its size in bytes. With an average, the model holds
-/// the averaged weights at this moment.
+/// Writes a checkpoint into `to`, which must not be a link, and returns its size in bytes. `state` is the optimiser's. With an
+/// average, the model holds the averaged weights at this moment.
 ///
 /// # Errors
 /// `DiskFull` or `Io`; what was there before is then untouched and nothing half-written is left.
 pub fn save(
     to: &CheckpointDir,
     (model, tokenizer): (&Clip, &Tokenizer),
-    optimizer: &Optimizer,
+    mut state: Vec<(String, Tensor)>,
     average: Option<&Average>,
     meta: &Meta,
 ) -> Result<u64, Failure> {
@@ -74,7 +75,6 @@ pub fn save(
         model.save_folder(temporary.path())?;
         peft::save(model, &temporary.adapter())?;
         tokenizer.save(temporary.path())?;
-        let mut state = optimizer.state();
         state.extend(average.into_iter().flat_map(Average::state));
         weights::save(&temporary.optimizer(), state.iter().map(|(name, t)| (name.as_str(), t)))?;
         let meta = match serde_json::to_value(meta).map_err(std::io::Error::from)? {

@@ -4,16 +4,26 @@ use tch::Device;
 
 use crate::journal::failure::{Failure, FailureKind};
 
-/// The first visible GPU when the job has any, the CPU otherwise. `CUDA_VISIBLE_DEVICES` says which GPU that is.
+/// The GPU at `place` among the visible ones when the job has any, the CPU otherwise. `CUDA_VISIBLE_DEVICES` says which
+/// GPUs those are; where each process sees only its own, that one.
 ///
 /// # Errors
 /// `Unavailable` when a GPU is asked for and cannot be used.
-pub fn of(gpus: &[u32]) -> Result<Device, Failure> {
+pub fn at(gpus: &[u32], place: usize) -> Result<Device, Failure> {
     if gpus.is_empty() {
         return Ok(Device::Cpu);
     }
     load_cuda()?;
-    Ok(Device::Cuda(0))
+    let visible = usize::try_from(tch::Cuda::device_count()).unwrap_or(1).max(1);
+    Ok(Device::Cuda(place % visible))
+}
+
+/// The first visible GPU when the job has any, the CPU otherwise.
+///
+/// # Errors
+/// Those of [`at`].
+pub fn of(gpus: &[u32]) -> Result<Device, Failure> {
+    at(gpus, 0)
 }
 
 /// Loads libtorch's CUDA half into this process, once.

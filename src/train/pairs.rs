@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use super::loss::normalize;
+use super::ranks::Group;
 use super::step::Side;
 use super::truth;
 use crate::data::{Augmentation, Batch, Draw, Loader, OpenOptions, PairSet, Sources};
@@ -34,6 +35,7 @@ pub struct Pairs {
     augmented: bool,
     images: Option<Tensor>,
     texts: Option<Tensor>,
+    group: Group,
 }
 
 impl Pairs {
@@ -41,7 +43,7 @@ impl Pairs {
     ///
     /// # Errors
     /// Everything that is wrong with the data, at once.
-    pub fn open(split: &str, spec: &Spec, job: &Job, model: &Clip) -> Result<Self, Failure> {
+    pub fn open(split: &str, spec: &Spec, job: &Job, model: &Clip, group: &Group) -> Result<Self, Failure> {
         let train = split == "train";
         let data = &spec.dataset;
         let sources = if train { Sources::from(&data.train) } else { Sources::from(&data.val.datasets) };
@@ -58,8 +60,9 @@ impl Pairs {
             options.augment = Augmentation::from_settings(&a.scale, &a.color_jitter, a.grayscale)?;
         }
         let augmented = options.augment.is_some();
-        let set = Arc::new(PairSet::open(sources, &options)?);
-        Ok(Self { set, tokenizer, augmented, images: None, texts: None })
+        // Rank 0 fills the cache that all of them read.
+        let set = Arc::new(group.first_leads(|| PairSet::open(sources, &options))?);
+        Ok(Self { set, tokenizer, augmented, images: None, texts: None, group: group.clone() })
     }
 
     /// Embeds what frozen towers see, once.
@@ -76,13 +79,16 @@ impl Pairs {
         Ok(())
     }
 
-    /// The batches of an epoch after the first `skip`.
+    /// The batches of an epoch after the first `skip`: of each, this rank's share of `batch` pairs, so that what a step sees does
+    /// not depend on how many ranks share it.
     ///
     /// # Errors
     /// When the loader cannot start.
     pub fn epoch(&self, batch: usize, seed: u64, epoch: u32, skip: usize) -> Result<Epoch, Failure> {
         let draw = Draw { seed, epoch };
-        let plan: Vec<Vec<usize>> = self.set.batches(batch, draw).into_iter().skip(skip).collect();
+        let whole = self.set.batches(batch * self.group.size(), draw);
+        let own = self.group.rank() * batch;
+        let plan: Vec<Vec<usize>> = whole.iter().skip(skip).map(|all| all[own..own + batch].to_vec()).collect();
         if self.images.is_some() {
             return Ok(self.batches_from(Source::Embedded(plan.into_iter()), draw));
         }
@@ -117,11 +123,14 @@ impl Pairs {
         retrieval::evaluate(images, texts, &truth::of(&self.set, ground_truth))
     }
 
-    /// Embeddings of one side, `[N, D]`, not normalised.
+    /// Embeddings of one side, `[N, D]`, not normalised: each rank embeds its part and gets all.
     fn embed(&self, model: &Clip, part: Part, batch: usize) -> Result<Tensor, Failure> {
         let vision = part == Part::Vision;
-        let indices: Vec<usize> =
-            (0..if vision { self.set.image_count() } else { self.set.captions().len() }).collect();
+        let all = if vision { self.set.image_count() } else { self.set.captions().len() };
+        let share = all.div_ceil(self.group.size());
+        // The last ones are short of pairs: what they embed beyond the end is cut off again.
+        let (start, last) = (self.group.rank() * share, all.saturating_sub(1));
+        let indices: Vec<usize> = (start..start + share).map(|i| i.min(last)).collect();
         let rows = indices.chunks(batch.max(1)).map(|chunk| {
             if !vision {
                 return tch::no_grad(|| model.encode_text(&self.set.tokens(chunk))).map_err(failed);
@@ -130,7 +139,8 @@ impl Pairs {
             tch::no_grad(|| images.f_to_device(model.device()).and_then(|x| model.encode_image(&x))).map_err(failed)
         });
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        Tensor::f_cat(&rows, 0).map_err(failed)
+        let own = Tensor::f_cat(&rows, 0).map_err(failed)?;
+        self.group.all_gather(&own)?.f_narrow(0, 0, all as i64).map_err(failed)
     }
 }
 

@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 
 mod measure;
 
+use tch::Tensor;
+
 use super::checkpoint::{self, Meta};
-use super::optim::{Average, Optimizer, Scaler, groups};
+use super::optim::{Average, Optimizer, Scaler, Shards, groups};
 use super::pairs::{Epoch, Pairs, check_size};
 use super::progress::Progress;
+use super::ranks::{Group, Reducer};
 use super::schedule::Schedule;
 use super::settings::Settings;
 use super::start::Start;
-use super::step::{Pass, accumulate, clamp_scale, scale_ceiling};
-use super::{console, device, trained};
+use super::step::{Among, Pass, accumulate_among, clamp_scale, scale_ceiling};
+use super::{console, device, optim, trained};
 use crate::base::files;
 use crate::base::seed;
 use crate::base::time::Timestamp;
@@ -43,7 +46,24 @@ pub fn train(
     progress: &Progress,
     stop: &AtomicBool,
 ) -> Result<Outcome, Failure> {
-    let mut run = Run::start(job, dir, spec, events, progress, stop)?;
+    train_among((&Group::alone(), 0), job, dir, spec, events, progress, stop)
+}
+
+/// Trains as one of several ranks, on the GPU at `place` of its machine. All of them take the same decisions; rank 0 alone
+/// writes checkpoints.
+///
+/// # Errors
+/// Why it could not go on.
+pub fn train_among(
+    (group, place): (&Group, usize),
+    job: &Job,
+    dir: &JobDir,
+    spec: &Spec,
+    events: &mut Writer<JobEvent>,
+    progress: &Progress,
+    stop: &AtomicBool,
+) -> Result<Outcome, Failure> {
+    let mut run = Run::start((group, place), job, dir, spec, events, progress, stop)?;
     if run.meta.step == 0 && run.meta.epoch == 0 {
         run.validate()?;
     }
@@ -58,6 +78,7 @@ pub fn train(
 }
 
 struct Run<'a> {
+    group: &'a Group,
     job: &'a Job,
     dir: &'a JobDir,
     spec: &'a Spec,
@@ -70,6 +91,7 @@ struct Run<'a> {
     start: Option<Start>,
     scale_ceiling: f64,
     optimizer: Optimizer,
+    reducer: Reducer,
     average: Option<Average>,
     train: Pairs,
     val: Pairs,
@@ -78,6 +100,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn start(
+        (group, place): (&'a Group, usize),
         job: &'a Job,
         dir: &'a JobDir,
         spec: &'a Spec,
@@ -91,17 +114,18 @@ impl<'a> Run<'a> {
         if threads > 0 {
             tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         }
-        let mut model = build(spec, &settings, device::of(&job.gpus)?)?;
+        let mut model = build(spec, &settings, device::at(&job.gpus, place)?)?;
         trained::choose(&mut model, spec, settings.seed)?;
-        let mut train = open("train", spec, job, &model, events)?;
-        let mut val = open("val", spec, job, &model, events)?;
-        check_size("train", train.set.epoch_len(), settings.pairs_per_step(), job.gpus.len())?;
+        model.set_recompute(settings.recompute);
+        let mut train = open("train", spec, job, &model, events, group)?;
+        let mut val = open("val", spec, job, &model, events, group)?;
+        check_size("train", train.set.epoch_len(), settings.batch * settings.accumulate, group.size())?;
         let steps_per_epoch = (train.set.epoch_len() / settings.pairs_per_step()) as u64;
         let schedule = settings.schedule(steps_per_epoch);
         let scale_ceiling = scale_ceiling(&model)?;
         let trained = groups(&model, settings.layer_decay);
         let average = settings.ema_decay.map(|decay| Average::new(&trained, decay)).transpose()?;
-        let mut optimizer = Optimizer::new(trained, settings.optim)?;
+        let (mut optimizer, reducer) = optimizer(group, &model, trained, &settings)?;
         let from = if job.resume && dir.last().meta().is_file() {
             Some(dir.last())
         } else {
@@ -116,6 +140,8 @@ impl<'a> Run<'a> {
             }
             None => fresh_meta(spec, &settings, steps_per_epoch, schedule.horizon),
         };
+        // They are alike already, unless a file was another one on another machine.
+        model.named().try_for_each(|(_, tensor)| group.spread(&tensor.detach()))?;
         train.embed_frozen(&model, settings.val_batch)?;
         val.embed_frozen(&model, settings.val_batch)?;
         let start = match settings.objective.preserve {
@@ -125,6 +151,7 @@ impl<'a> Run<'a> {
         progress.set_steps(meta.step, schedule.horizon);
         progress.set_epoch(meta.epoch);
         Ok(Self {
+            group,
             job,
             dir,
             spec,
@@ -137,6 +164,7 @@ impl<'a> Run<'a> {
             start,
             scale_ceiling,
             optimizer,
+            reducer,
             average,
             train,
             val,
@@ -154,7 +182,7 @@ impl<'a> Run<'a> {
         let skip = usize::try_from(done).unwrap_or(usize::MAX).saturating_mul(self.settings.accumulate);
         let mut batches = self.train.epoch(self.settings.batch, self.meta.seed, epoch, skip)?;
         while self.meta.step < end {
-            if let Some(why) = self.asked_to_stop() {
+            if let Some(why) = self.asked_to_stop()? {
                 return Ok(Some(why));
             }
             let loss = self.step(&mut batches)?;
@@ -200,11 +228,15 @@ impl<'a> Run<'a> {
         let batches = batches.by_ref().take(settings.accumulate).collect::<Result<Vec<_>, _>>()?;
         for (i, (images, texts)) in batches.into_iter().enumerate() {
             let start = self.start.as_ref().map(Start::model);
-            self.model.set_dropout(Some(seed::child(self.meta.seed, &format!("dropout/{}/{i}", self.meta.step))));
-            let value = accumulate(&self.model, &settings.objective, (&images, &texts), start, pass)?;
+            self.model.set_dropout(Some(seed::child(self.meta.seed, &self.dropout(i))));
+            let last = (i + 1 == settings.accumulate).then_some(&self.reducer);
+            let among = Among { group: self.group, last };
+            let value = accumulate_among(among, &self.model, &settings.objective, (&images, &texts), start, pass)?;
             self.model.set_dropout(None);
             loss += share * value.f_double_value(&[]).map_err(failed)?;
         }
+        self.reducer.finish()?;
+        let loss = self.group.mean(loss)?;
         self.meta.step += 1;
         if !loss.is_finite() {
             return Err(self.not_finite(loss, factor));
@@ -222,6 +254,7 @@ impl<'a> Run<'a> {
         };
         if finite {
             self.optimizer.step(|part| settings.rate(part) * factor, loss_scale)?;
+            self.reducer.share()?;
             clamp_scale(&self.model, self.scale_ceiling)?;
             if let Some(average) = &self.average {
                 average.follow(self.meta.step)?;
@@ -230,13 +263,21 @@ impl<'a> Run<'a> {
         Ok(loss)
     }
 
+    /// The stream of what is dropped in batch `i` of the next step; other ranks have other pairs and drop other inputs.
+    fn dropout(&self, i: usize) -> String {
+        let stream = format!("dropout/{}/{i}", self.meta.step);
+        if self.group.leads() { stream } else { format!("{stream}/{}", self.group.rank()) }
+    }
+
     fn record(&mut self, event: JobEvent) -> Result<(), Failure> {
         self.events.append(Timestamp::now(), event)?;
         Ok(())
     }
 
-    fn asked_to_stop(&self) -> Option<String> {
-        self.stop.load(Ordering::Relaxed).then(|| format!("asked to stop at step {}", self.meta.step))
+    /// Whether any rank was asked to stop, which all of them then do at the same step.
+    fn asked_to_stop(&self) -> Result<Option<String>, Failure> {
+        let asked = self.group.any(self.stop.load(Ordering::Relaxed))?;
+        Ok(asked.then(|| format!("asked to stop at step {}", self.meta.step)))
     }
 
     fn not_finite(&self, loss: f64, factor: f64) -> Failure {
@@ -248,6 +289,27 @@ impl<'a> Run<'a> {
         );
         Failure::new(FailureKind::NonFiniteLoss, message)
     }
+}
+
+/// The optimiser, and what brings it the gradients of all ranks.
+fn optimizer(
+    group: &Group,
+    model: &Clip,
+    trained: Vec<optim::Group>,
+    settings: &Settings,
+) -> Result<(Optimizer, Reducer), Failure> {
+    let named = || model.named().filter(|(_, t)| t.requires_grad());
+    let parameters: Vec<Tensor> = named().map(|(_, t)| t.shallow_clone()).collect();
+    if !settings.in_shards || group.size() == 1 {
+        let reducer = Reducer::new(group, &parameters, None)?;
+        return Ok((Optimizer::new(trained, settings.optim)?, reducer));
+    }
+    let shards = Shards::new(group, named().map(|(p, t)| (p.name.as_str(), t)));
+    // Those of the optimiser, which are where the reducer leaves the gradients.
+    let optimizer = Optimizer::in_shards(trained, settings.optim, shards)?;
+    let pieces = named().map(|(p, _)| optimizer.piece(&p.name)).collect::<Result<Vec<_>, _>>()?;
+    let reducer = Reducer::new(group, &parameters, Some(&pieces))?;
+    Ok((optimizer, reducer))
 }
 
 fn build(spec: &Spec, settings: &Settings, device: tch::Device) -> Result<Clip, Failure> {
@@ -276,8 +338,15 @@ fn build(spec: &Spec, settings: &Settings, device: tch::Device) -> Result<Clip, 
     Ok(model)
 }
 
-fn open(split: &str, spec: &Spec, job: &Job, model: &Clip, events: &mut Writer<JobEvent>) -> Result<Pairs, Failure> {
-    let pairs = Pairs::open(split, spec, job, model)?;
+fn open(
+    split: &str,
+    spec: &Spec,
+    job: &Job,
+    model: &Clip,
+    events: &mut Writer<JobEvent>,
+    group: &Group,
+) -> Result<Pairs, Failure> {
+    let pairs = Pairs::open(split, spec, job, model, group)?;
     let (count, seconds, cached) = (pairs.set.len(), pairs.set.build_seconds(), pairs.set.from_cache());
     console::line(&format!("{split}: {count} pairs{}", if cached { " (from the cache)" } else { "" }));
     let manifest = JobEvent::DataManifest { split: split.to_owned(), sha256: manifest(&pairs.set) };

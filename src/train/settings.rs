@@ -3,7 +3,7 @@
 use tch::Kind;
 
 use super::keep::TopK;
-use super::loss::{Loss, Objective, Preserve, Triplet};
+use super::loss::{Exchange, Loss, Objective, Preserve, Triplet};
 use super::optim::{self, Rule};
 use super::rhythm::Every;
 use super::schedule::{Schedule, Shape};
@@ -18,8 +18,14 @@ use crate::spec::sections::{LossType, OptimizerType, Precision, ScheduleShape, S
 pub struct Settings {
     /// Seed of everything random in it.
     pub seed: u64,
-    /// Pairs of a batch.
+    /// Pairs of a batch of this process.
     pub batch: usize,
+    /// Processes that train together.
+    pub ranks: usize,
+    /// Whether each of them keeps its part of the optimiser's state alone (ZeRO-2).
+    pub in_shards: bool,
+    /// Whether activations are computed again in the backward pass.
+    pub recompute: bool,
     /// Pairs of a batch of validation.
     pub val_batch: usize,
     /// Epochs of the full budget, which fix the schedule.
@@ -69,7 +75,6 @@ impl Settings {
                 problems.push(what.to_owned());
             }
         };
-        refuse(job.gpus.len() > 1, "one job trains on one GPU; give each trial one GPU");
         refuse(train.siglip_loss_mask_mode != "none", "train.siglip_loss_mask_mode needs attributes; use none");
         let betas: [f64; 2] = train.optim.betas.as_slice().try_into().unwrap_or([f64::NAN; 2]);
         refuse(!betas.iter().all(|b| (0.0..1.0).contains(b)), "train.optim.betas: expected two numbers in 0 <= x < 1");
@@ -83,6 +88,9 @@ impl Settings {
         Ok(Self {
             seed: seed::child(u64::try_from(train.seed).unwrap_or(0), &format!("data/{}", spec.dataset.seed)),
             batch: usize::try_from(spec.dataset.train.batch_size.max(1)).unwrap_or(usize::MAX),
+            ranks: usize::try_from(train.num_gpus.max(1).saturating_mul(train.num_nodes.max(1))).unwrap_or(usize::MAX),
+            in_shards: train.distributed_strategy == "fsdp",
+            recompute: train.grad_checkpointing,
             val_batch: usize::try_from(spec.dataset.val.batch_size.max(1)).unwrap_or(usize::MAX),
             epochs,
             until: job.until_epoch.min(epochs),
@@ -128,9 +136,9 @@ impl Settings {
         })
     }
 
-    /// Pairs of a step.
+    /// Pairs of a step, of all processes.
     pub fn pairs_per_step(&self) -> usize {
-        self.batch.saturating_mul(self.accumulate)
+        self.batch.saturating_mul(self.accumulate).saturating_mul(self.ranks)
     }
 
     /// The schedule, for epochs of so many steps.
@@ -164,5 +172,6 @@ fn objective(spec: &Spec) -> Objective {
             cosine: keep.cosine_weight,
             similarity: keep.similarity_weight,
         }),
+        exchange: Exchange::named(&train.siglip_loss_dist_impl),
     }
 }

@@ -4,6 +4,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::loss::Objective;
+use super::ranks::{Group, Reducer};
 use crate::journal::failure::Failure;
 use crate::model::Clip;
 use crate::model::clip::failed;
@@ -51,12 +52,37 @@ pub struct Pass {
     pub micro_batch: Option<i64>,
 }
 
+/// The other ranks, as far as a step has to do with them.
+#[derive(Clone, Copy, Debug)]
+pub struct Among<'a> {
+    /// The ranks.
+    pub group: &'a Group,
+    /// What takes the gradients to them, when this is the last batch of the step.
+    pub last: Option<&'a Reducer>,
+}
+
 /// Adds the gradients of a batch to those that are there; returns the value of the objective, a scalar on the device.
 /// `start` is the frozen copy of the start model, for objectives that compare with it.
 ///
 /// # Errors
 /// When libtorch fails.
 pub fn accumulate(
+    model: &Clip,
+    objective: &Objective,
+    sides: (&Side, &Side),
+    start: Option<&Clip>,
+    pass: Pass,
+) -> Result<Tensor, Failure> {
+    accumulate_among(Among { group: &Group::alone(), last: None }, model, objective, sides, start, pass)
+}
+
+/// [`accumulate`] of this rank's share of a batch; the gradients are those of all ranks once the reducer has finished, and
+/// so is the mean of the values.
+///
+/// # Errors
+/// When libtorch fails or a rank is gone.
+pub fn accumulate_among(
+    among: Among<'_>,
     model: &Clip,
     objective: &Objective,
     (images, texts): (&Side, &Side),
@@ -76,7 +102,8 @@ pub fn accumulate(
         let (scale, bias) = (model.logit_scale(), model.logit_bias());
         if micro >= rows {
             let own = [images.embed(model, Part::Vision, 0, rows)?, texts.embed(model, Part::Text, 0, rows)?];
-            let value = objective.forward([&own[0], &own[1]], start, scale, bias)?;
+            let value = objective.forward_among(among.group, [&own[0], &own[1]], start, scale, bias)?;
+            among.last.iter().for_each(|reducer| reducer.arm());
             value.f_mul_scalar(pass.factor)?.f_backward()?;
             return value.f_detach();
         }
@@ -85,14 +112,17 @@ pub fn accumulate(
             features.f_detach()?.f_set_requires_grad(side.takes_gradients(model, part))
         };
         let own = [features(sides[0])?, features(sides[1])?];
-        let value = objective.forward([&own[0], &own[1]], start, scale, bias)?;
+        let value = objective.forward_among(among.group, [&own[0], &own[1]], start, scale, bias)?;
         value.f_mul_scalar(pass.factor)?.f_backward()?;
-        for ((side, part), features) in sides.into_iter().zip(&own).filter(|(_, f)| f.requires_grad()) {
-            let gradient = features.f_grad()?;
-            for (at, n) in chunks(rows, micro) {
-                let again = side.embed(model, part, at, n)?;
-                again.f_mul(&gradient.f_narrow(0, at, n)?)?.f_sum(Kind::Float)?.f_backward()?;
+        let trained = sides.into_iter().zip(&own).filter(|(_, features)| features.requires_grad());
+        let parts = trained.flat_map(|(side, features)| chunks(rows, micro).map(move |chunk| (side, features, chunk)));
+        let mut parts = parts.peekable();
+        while let Some(((side, part), features, (at, n))) = parts.next() {
+            if parts.peek().is_none() {
+                among.last.iter().for_each(|reducer| reducer.arm());
             }
+            let again = side.embed(model, part, at, n)?;
+            again.f_mul(&features.f_grad()?.f_narrow(0, at, n)?)?.f_sum(Kind::Float)?.f_backward()?;
         }
         value.f_detach()
     };

@@ -10,6 +10,7 @@ pub mod gen_trt_engine;
 pub mod inference;
 mod panics;
 mod provenance;
+mod ranks;
 mod signals;
 
 use std::panic::AssertUnwindSafe;
@@ -20,6 +21,7 @@ use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::files::OwnerLock;
 use crate::base::process::{ProcessRef, host};
+use crate::base::rank::Rank;
 use crate::base::time::{Clock, SystemClock};
 use crate::journal::checkpoint::{self, Resume};
 use crate::journal::event::{JobEvent, Outcome};
@@ -28,7 +30,7 @@ use crate::journal::job::{Action, Job};
 use crate::journal::layout::JobDir;
 use crate::journal::writer::Writer;
 use crate::spec::{self, Spec};
-use crate::train::{self, Progress};
+use crate::train::Progress;
 
 /// Runs the job of `dir` and returns the exit code of its process.
 ///
@@ -37,6 +39,10 @@ use crate::train::{self, Progress};
 /// worker holds (exit code 7).
 pub fn run(dir: &JobDir) -> Result<ExitCode, Problems> {
     let problem = |exit, text: String| Problems::one(exit, Problem::new(text));
+    let rank = Rank::of_environment().map_err(|why| problem(ExitCode::Usage, why))?;
+    if let Some(rank) = rank.filter(|rank| !rank.leads()) {
+        return ranks::follow(dir, &rank);
+    }
     if !dir.job().is_file() {
         let why = format!("{} holds no job: there is no job.json", dir.path().display());
         return Err(problem(ExitCode::NotFound, why));
@@ -95,7 +101,7 @@ fn act(
         .spec;
     events.append(SystemClock.now(), JobEvent::Provenance { provenance: provenance::of(job, dir, &spec)? })?;
     match job.action {
-        Action::Train => train::run::train(job, dir, &spec, events, progress, stop),
+        Action::Train => ranks::lead(job, dir, &spec, events, progress, stop),
         Action::Evaluate => evaluate::run(job, dir, &spec, events, stop),
         Action::Inference => inference::run(job, dir, &spec, events, stop),
         Action::Export => export::run(job, dir, &spec, events, stop),

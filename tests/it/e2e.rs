@@ -55,7 +55,7 @@ impl Workspace {
         self.dir.path().join(name)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cliptune"));
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
         command
@@ -84,7 +84,7 @@ impl Workspace {
     }
 }
 
-fn journal(path: &Path) -> Vec<Value> {
+pub(crate) fn journal(path: &Path) -> Vec<Value> {
     fs::read_to_string(path).unwrap_or_default().lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
 }
 

@@ -9,6 +9,8 @@ mod cli;
 #[cfg(feature = "torch")]
 mod data;
 #[cfg(feature = "torch")]
+mod distributed;
+#[cfg(feature = "torch")]
 mod e2e;
 #[cfg(feature = "torch")]
 mod encryption;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cliptune::model::parameters::Part;
 use cliptune::model::{Clip, ClipConfig, weights};
-use cliptune::train::loss::{Loss, Objective, Preserve, Triplet};
+use cliptune::train::loss::{Exchange, Loss, Objective, Preserve, Triplet};
 use cliptune::train::optim::{Average, Optimizer, Rule, Scaler, Settings, groups};
 use cliptune::train::step::{Pass, Side, accumulate, clamp_scale, scale_ceiling};
 use tch::{Device, Kind, Tensor};
@@ -125,7 +125,10 @@ fn curves_with_rates_by_layer_and_with_added_terms_equal_the_reference() {
         close(&key, &layers.losses(), &expected(&key), 2e-3);
         let triplet = Some(Triplet { weight: 0.5, margin: 0.2 });
         let preserve = Some(Preserve { embedding_mse: 0.05, cosine: 0.05, similarity: 0.1 });
-        let extra = Curve { objective: Objective { loss, triplet, preserve }, ..Curve::new(loss, Rule::AdamW) };
+        let extra = Curve {
+            objective: Objective { loss, triplet, preserve, exchange: Exchange::Gather },
+            ..Curve::new(loss, Rule::AdamW)
+        };
         let key = format!("{name}.adamw.extra");
         close(&key, &extra.losses(), &expected(&key), 2e-3);
     }

@@ -1,12 +1,17 @@
 //! What training minimises, in 32 bits whatever the towers compute in.
 
 mod clip;
+mod exchange;
 mod preserve;
 mod siglip;
 mod triplet;
 
 use tch::{Kind, TchError, Tensor};
 
+use super::ranks::Group;
+use exchange::Pairs;
+
+pub use exchange::Exchange;
 pub use preserve::{Preserve, drift};
 
 /// Which contrastive loss.
@@ -36,11 +41,13 @@ pub struct Objective {
     pub triplet: Option<Triplet>,
     /// Added to it where embeddings of the start model are given.
     pub preserve: Option<Preserve>,
+    /// How the sigmoid loss sees the texts of other ranks.
+    pub exchange: Exchange,
 }
 
 impl From<Loss> for Objective {
     fn from(loss: Loss) -> Self {
-        Self { loss, triplet: None, preserve: None }
+        Self { loss, triplet: None, preserve: None, exchange: Exchange::default() }
     }
 }
 
@@ -67,23 +74,38 @@ impl Objective {
         log_scale: &Tensor,
         bias: Option<&Tensor>,
     ) -> Result<Tensor, TchError> {
+        self.forward_among(&Group::alone(), own, start, log_scale, bias)
+    }
+
+    /// [`Objective::forward`] of this rank's share of a batch: the mean of the values, and of the gradients, over all ranks is
+    /// that of one process with the whole batch.
+    ///
+    /// # Errors
+    /// When libtorch fails or a rank is gone.
+    pub fn forward_among(
+        &self,
+        group: &Group,
+        own: [&Tensor; 2],
+        start: Option<[&Tensor; 2]>,
+        log_scale: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor, TchError> {
         let [images, texts] = [normalize(own[0])?, normalize(own[1])?];
-        let scaled = images.f_mul(&log_scale.f_exp()?)?;
-        let mut logits = scaled.f_matmul(&texts.f_transpose(0, 1)?)?;
-        if let Some(bias) = bias {
-            logits = logits.f_add(bias)?;
-        }
+        let pairs = Pairs { images: &images, texts: &texts, scale: &log_scale.f_exp()?, bias };
         let mut value = match self.loss {
-            Loss::Clip => clip::of(&logits),
-            Loss::Siglip => siglip::of(&logits),
+            Loss::Clip => pairs.clip(group),
+            Loss::Siglip => pairs.siglip(group, self.exchange),
         }?;
         if let Some(Triplet { weight, margin }) = self.triplet {
-            let similarity = images.f_matmul(&texts.f_transpose(0, 1)?)?;
-            value = value.f_add(&triplet::of(&similarity, margin)?.f_mul_scalar(weight)?)?;
+            let (all_images, all_texts) = (group.gathered(&images)?, group.gathered(&texts)?);
+            let rows = images.f_matmul(&all_texts.f_transpose(0, 1)?)?;
+            let columns = texts.f_matmul(&all_images.f_transpose(0, 1)?)?;
+            let offset = images.size()[0] * group.rank() as i64;
+            value = value.f_add(&triplet::of(&rows, &columns, offset, margin)?.f_mul_scalar(weight)?)?;
         }
         if let (Some(preserve), Some(start)) = (self.preserve, start) {
             let start = [&normalize(start[0])?, &normalize(start[1])?];
-            value = value.f_add(&preserve.term([&images, &texts], start)?)?;
+            value = value.f_add(&preserve.term(group, [&images, &texts], start)?)?;
         }
         Ok(value)
     }

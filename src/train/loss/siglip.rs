@@ -3,11 +3,14 @@
 
 use tch::{Kind, TchError, Tensor};
 
-/// The loss of logits `[B, B]`.
-pub(super) fn of(logits: &Tensor) -> Result<Tensor, TchError> {
-    let n = logits.size()[0];
+/// The loss of logits `[b, B]`; the partner of row `i` is column `i + offset`.
+pub(super) fn of(logits: &Tensor, offset: i64) -> Result<Tensor, TchError> {
     // sum over all of -log sigmoid(-x), corrected on the diagonal: softplus(-x) - softplus(x) = -x.
-    let all = logits.f_softplus()?.f_sum(Kind::Float)?;
-    let diagonal = logits.f_diagonal(0, 0, 1)?.f_sum(Kind::Float)?;
-    all.f_sub(&diagonal)?.f_mul_scalar(1.0 / n as f64)
+    let partners = logits.f_narrow(1, offset, logits.size()[0])?.f_diagonal(0, 0, 1)?.f_sum(Kind::Float)?;
+    strangers(logits)?.f_sub(&partners.f_mul_scalar(1.0 / logits.size()[0] as f64)?)
+}
+
+/// The share of logits `[b, n]` of images and texts that do not belong together.
+pub(super) fn strangers(logits: &Tensor) -> Result<Tensor, TchError> {
+    logits.f_softplus()?.f_sum(Kind::Float)?.f_mul_scalar(1.0 / logits.size()[0] as f64)
 }

@@ -4,6 +4,7 @@ mod average;
 mod groups;
 mod optimizer;
 mod scaler;
+mod shards;
 
 pub use crate::train::shim::Rule;
 pub use average::Average;
@@ -11,3 +12,4 @@ pub(in crate::train) use groups::depth;
 pub use groups::{Group, groups};
 pub use optimizer::{Optimizer, Settings};
 pub use scaler::Scaler;
+pub use shards::Shards;

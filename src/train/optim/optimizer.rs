@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use super::groups::Group;
+use super::shards::Shards;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::model::clip::failed;
 use crate::model::parameters::Part;
@@ -37,6 +38,7 @@ pub struct Optimizer {
     settings: Settings,
     groups: Vec<State>,
     all: Vec<Tensor>,
+    shards: Option<Shards>,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,33 @@ impl Optimizer {
             })
         };
         let groups = groups.into_iter().map(fresh).collect::<Result<_, tch::TchError>>().map_err(failed)?;
-        Ok(Self { settings, groups, all })
+        Ok(Self { settings, groups, all, shards: None })
+    }
+
+    /// An optimiser of this rank's parts of the parameters.
+    ///
+    /// # Errors
+    /// When there is no memory for the moments.
+    pub fn in_shards(groups: Vec<Group>, settings: Settings, shards: Shards) -> Result<Self, Failure> {
+        let own = Self::new(shards.pieces(groups)?, settings)?;
+        Ok(Self { shards: Some(shards), ..own })
+    }
+
+    /// The very tensor of a parameter that is stepped here; one without values where this rank has no part of it.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn piece(&self, name: &str) -> Result<Tensor, Failure> {
+        let mut all = self.groups.iter().flat_map(|s| s.group.names.iter().zip(&s.group.tensors));
+        match all.find(|(own, _)| *own == name) {
+            Some((_, tensor)) => Ok(tensor.shallow_clone()),
+            None => Tensor::f_zeros([0i64].as_slice(), (Kind::Float, self.device())).map_err(failed),
+        }
+    }
+
+    /// Bytes of the state that this process holds.
+    pub fn bytes(&self) -> u64 {
+        self.entries().map(|(_, t)| 4 * t.numel() as u64).sum()
     }
 
     /// Drops the gradients.
@@ -82,7 +110,8 @@ impl Optimizer {
     /// # Errors
     /// When libtorch fails.
     pub fn grad_norm(&self) -> Result<Tensor, Failure> {
-        shim::grad_norm(&self.all)
+        let own = shim::grad_norm(&self.all)?;
+        self.shards.as_ref().map_or(Ok(own.shallow_clone()), |shards| shards.norm(&own))
     }
 
     /// One step with a learning rate for each part, on gradients of `loss_scale` times the loss.
@@ -111,22 +140,41 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The state by name: `NAME.exp_avg`, `NAME.exp_avg_sq`, `NAME.step`.
-    pub fn state(&self) -> Vec<(String, Tensor)> {
-        self.entries().map(|(name, t)| (name, t.shallow_clone())).collect()
+    /// The state by name: `NAME.exp_avg`, `NAME.exp_avg_sq`, `NAME.step`. In shards every rank takes part and rank 0 gets it.
+    ///
+    /// # Errors
+    /// When a rank is gone.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>, Failure> {
+        let Some(shards) = &self.shards else {
+            return Ok(self.entries().map(|(name, t)| (name, t.shallow_clone())).collect());
+        };
+        let own: BTreeMap<String, &Tensor> = self.entries().collect();
+        let moments: &[&str] = if self.settings.rule == Rule::Lion { &["exp_avg"] } else { &["exp_avg", "exp_avg_sq"] };
+        let mut out = Vec::new();
+        for what in moments {
+            out.extend(shards.whole(what, &own, self.device())?);
+        }
+        // Rank 0 has a part of every parameter, and all ranks count the same.
+        out.extend(
+            own.into_iter().filter(|(name, _)| name.ends_with(".step")).map(|(name, t)| (name, t.shallow_clone())),
+        );
+        Ok(out)
     }
 
-    /// Takes over a saved state.
+    /// Takes over a saved state, whole tensors.
     ///
     /// # Errors
     /// `BadCheckpoint` with everything that is missing or of another shape.
     pub fn restore(&mut self, saved: &BTreeMap<String, Tensor>) -> Result<(), Failure> {
         let mut faults = Vec::new();
         for (name, own) in self.entries() {
+            let whole =
+                self.sharded(&name).and_then(|(shards, parameter)| shards.shape(parameter).map(<[i64]>::to_vec));
+            let shape = whole.unwrap_or_else(|| own.size());
             match saved.get(&name) {
                 None => faults.push(format!("{name} is missing")),
-                Some(t) if t.size() != own.size() => {
-                    faults.push(format!("{name} has shape {:?}, expected {:?}", t.size(), own.size()));
+                Some(t) if t.size() != shape => {
+                    faults.push(format!("{name} has shape {:?}, expected {shape:?}", t.size()));
                 }
                 Some(_) => {}
             }
@@ -137,10 +185,18 @@ impl Optimizer {
         }
         tch::no_grad(|| {
             for (name, own) in self.entries() {
-                own.shallow_clone().f_copy_(&saved[&name]).map_err(failed)?;
+                let saved = &saved[&name];
+                let part = self.sharded(&name).map(|(shards, parameter)| shards.own(parameter, saved)).transpose();
+                own.shallow_clone().f_copy_(part.map_err(failed)?.as_ref().unwrap_or(saved)).map_err(failed)?;
             }
             Ok(())
         })
+    }
+
+    /// The parameter of a moment that this rank holds a part of.
+    fn sharded<'a>(&'a self, entry: &'a str) -> Option<(&'a Shards, &'a str)> {
+        let (parameter, what) = entry.rsplit_once('.')?;
+        self.shards.as_ref().filter(|_| what != "step").map(|shards| (shards, parameter))
     }
 
     /// Where the parameters are.

@@ -5,10 +5,12 @@
 mod group;
 mod reducer;
 mod store;
+mod team;
 
 pub use group::Group;
 pub use reducer::Reducer;
 pub use store::Store;
+pub use team::Team;
 
 use std::ffi::{CStr, c_char};
 

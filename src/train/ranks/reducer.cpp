@@ -75,7 +75,8 @@ struct Reducer {
       at += c;
     }
     bucket.own = at::empty({width}, bucket.flat.options());
-    bucket.work = group->backend->_reduce_scatter_base(bucket.own, bucket.flat);
+    auto input = bucket.flat.view({-1});
+    bucket.work = group->backend->_reduce_scatter_base(bucket.own, input);
   }
 
   // The gradient of a parameter, which loses it; zeros where it has none.
@@ -106,7 +107,10 @@ struct Reducer {
       }
       bucket.flat = at::Tensor();
       bucket.own = at::Tensor();
+      bucket.ready = 0;
     }
+    std::fill(ready.begin(), ready.end(), false);
+    next = 0;
   }
 };
 
@@ -158,13 +162,7 @@ void ct_reducer_free(Reducer *reducer) {
 }
 
 // The next backward pass is the last of the step.
-void ct_reducer_arm(Reducer *reducer) {
-  reducer->armed = true;
-  reducer->next = 0;
-  std::fill(reducer->ready.begin(), reducer->ready.end(), false);
-  for (auto &bucket : reducer->buckets)
-    bucket.ready = 0;
-}
+void ct_reducer_arm(Reducer *reducer) { reducer->armed = true; }
 
 // Sends what is left, waits, and leaves the means in the place of the gradients.
 char *ct_reducer_finish(Reducer *reducer) {
@@ -187,7 +185,7 @@ char *ct_reducer_share(Reducer *reducer) {
         own.narrow(0, at, piece.numel()).copy_(piece);
         at += reducer->share(i);
       }
-      group->all_gather(all, own);
+      group->all_gather(all.view({-1}), own);
       at = 0;
       for (auto i : bucket.members) {
         auto flat = reducer->parameters[i].detach().view(-1);

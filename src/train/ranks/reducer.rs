@@ -74,7 +74,7 @@ impl Reducer {
         Ok(Self { handle, in_shards: pieces.is_some(), _group: group.clone() })
     }
 
-    /// The next backward pass is the last one of the step: gradients leave as they come.
+    /// The next backward pass is the last one of the step: gradients leave as they come. What came before leaves at the end.
     pub fn arm(&self) {
         if let Some(handle) = self.handle {
             // SAFETY: a live handle.

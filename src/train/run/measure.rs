@@ -10,6 +10,9 @@ use crate::train::checkpoint::{self, Best};
 use crate::train::optim::Average;
 use crate::train::{console, cost, keep};
 
+/// Bytes of the optimiser's state on rank 0, where there are several.
+const OPTIMIZER_BYTES: &str = "perf/optimizer_bytes";
+
 /// What a validation found out about the model as it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Found {
@@ -35,7 +38,13 @@ impl Run<'_> {
     pub(super) fn validate(&mut self) -> Result<Found, Failure> {
         let start = Instant::now();
         let (mut metrics, intervals) = self.with_averages(Self::measure)?;
-        metrics.extend(cost::measure(&self.model, &self.val.set, &self.spec.automl.objectives)?);
+        if self.group.leads() {
+            metrics.extend(cost::measure(&self.model, &self.val.set, &self.spec.automl.objectives)?);
+        }
+        if self.group.size() > 1 {
+            metrics.insert(OPTIMIZER_BYTES.to_owned(), Some(self.optimizer.bytes() as f64));
+        }
+        let (metrics, intervals) = self.group.of_first((metrics, intervals))?;
         let step = self.meta.step;
         let epoch = self.meta.epoch + u32::from(self.is_within());
         let value = metrics.get(&self.job.metric).copied().flatten();
@@ -70,6 +79,9 @@ impl Run<'_> {
     fn measure(&mut self) -> Result<(Metrics, Intervals), Failure> {
         let truth = self.spec.dataset.val.ground_truth;
         let embeddings = self.val.embeddings(&self.model, self.settings.val_batch)?;
+        if !self.group.leads() {
+            return Ok(Default::default());
+        }
         let measured = self.val.measure(&embeddings, truth)?;
         let (mut metrics, intervals) = (measured.metrics("val"), measured.intervals("val"));
         if let Some(start) = &self.start {
@@ -81,8 +93,12 @@ impl Run<'_> {
     /// Writes the checkpoint of the model as it is.
     pub(super) fn save(&mut self, found: Found) -> Result<(), Failure> {
         let to = CheckpointDir(self.dir.checkpoints().join(self.folder()));
+        let state = self.optimizer.state()?;
+        if !self.group.leads() {
+            return Ok(());
+        }
         let bytes = self.with_averages(|run| {
-            checkpoint::save(&to, (&run.model, &run.train.tokenizer), &run.optimizer, run.average.as_ref(), &run.meta)
+            checkpoint::save(&to, (&run.model, &run.train.tokenizer), state, run.average.as_ref(), &run.meta)
         })?;
         let path = to.path().strip_prefix(self.dir.path()).unwrap_or(to.path()).to_owned();
         let (epoch, step) = (self.meta.epoch, self.meta.step);
