@@ -96,6 +96,8 @@ fn measure(args: &Args) -> Result<ExitCode, Problems> {
         "step_s_median": measured.step_s_median,
         "images_per_s": args.batch as f64 / measured.step_s_median,
         "peak_rss_mb": peak_rss_mb(),
+        "peak_gpu_mb": measured.peak_gpu_bytes.map(|bytes| bytes / 1_000_000),
+        "tflops_per_s": 1e-12 * measured.flops_per_pair * args.batch as f64 / measured.step_s_median,
         "last_loss": measured.last_loss,
     });
     super::output::data(&line.to_string());

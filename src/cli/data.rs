@@ -120,7 +120,11 @@ mod with_torch {
             Action::Evaluate if spec.evaluate.datasets.is_empty() => vec![("val", val, true)],
             Action::Evaluate => vec![("evaluate", Sources::from(&spec.evaluate.datasets), true)],
             Action::Inference => vec![("inference", Sources::from(&spec.inference.datasets), false)],
-            _ => vec![("train", train, true), ("val", val, true)],
+            _ => vec![
+                ("train", train, true),
+                ("val", val, true),
+                ("val2", Sources::from(&spec.dataset.val2.datasets), true),
+            ],
         };
         all.into_iter().filter(|(_, sources, _)| !sources.is_empty()).collect()
     }

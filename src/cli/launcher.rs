@@ -8,7 +8,7 @@ use crate::base::exit::ExitCode;
 use crate::gpu::{self, Inventory, Watch, slots};
 use crate::journal::event::Slot;
 use crate::spec::Resolved;
-use crate::spec::sections::{LauncherSection, LauncherType};
+use crate::spec::sections::{LauncherSection, LauncherType, Spec};
 use crate::study::launch::kubernetes::{Kubernetes, Pods};
 use crate::study::launch::slurm::{Request, Slurm};
 use crate::study::launch::{Launcher, Local, Steps, WorkerCommand, allocated_slots};
@@ -75,15 +75,41 @@ pub(super) fn place(resolved: &Resolved) -> Result<Place, Problems> {
 }
 
 /// The slots of this machine.
-pub(super) fn local_slots(resolved: &Resolved, inventory: &Inventory) -> Vec<Slot> {
+fn local_slots(resolved: &Resolved, inventory: &Inventory) -> Vec<Slot> {
     let automl = &resolved.spec.automl;
     let wanted = gpu::SlotPlan {
-        gpus: automl.gpus.clone(),
+        gpus: automl.gpus.clone().or_else(|| chosen_gpus(&resolved.spec)),
         trials_per_gpu: automl.trials_per_gpu as usize,
         gpus_per_trial: resolved.spec.train.num_gpus as usize,
         cpu_slots: automl.cpu_slots as usize,
     };
     gpu::plan(&wanted, inventory.gpus(), slots::physical_cores())
+}
+
+/// The GPUs that `train.gpu_ids` restricts a study to. The first ones, as many as a trial takes, are what a spec says that
+/// chooses none: trials then share all GPUs.
+fn chosen_gpus(spec: &Spec) -> Option<Vec<u32>> {
+    let ids = &spec.train.gpu_ids;
+    let first = ids.iter().copied().eq(0..u32::try_from(ids.len()).unwrap_or(u32::MAX));
+    (!first).then(|| ids.clone())
+}
+
+/// The GPUs of one training: those of `train.gpu_ids`, none on a machine without GPUs.
+///
+/// # Errors
+/// When one is named that is not there.
+pub(super) fn gpus_of_one(spec: &Spec, inventory: &Inventory) -> Result<Vec<u32>, Problems> {
+    let there: Vec<u32> = inventory.gpus().iter().map(|g| g.index).collect();
+    let missing = spec.train.gpu_ids.iter().find(|id| !there.contains(id)).filter(|_| !there.is_empty());
+    if let Some(missing) = missing {
+        let there = there.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let problem = Problem::new(format!("train.gpu_ids names GPU {missing}; this machine has {there}"));
+        return Err(Problems::one(
+            ExitCode::Device,
+            problem.help("set train.gpu_ids (and train.num_gpus) to GPUs that are there"),
+        ));
+    }
+    Ok(if there.is_empty() { Vec::new() } else { spec.train.gpu_ids.clone() })
 }
 
 /// A length of time of the spec, which was checked when the spec was read.

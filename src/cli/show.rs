@@ -81,6 +81,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
         lines.push(format!("checkpoint {path}"));
     }
     lines.extend(trial.damage.iter().map(|why| format!("damaged journal: {why}")));
+    lines.extend(trial.signals.iter().map(|signal| format!("sign: {}", signal.message)));
     lines.extend(trial.notes.iter().map(|note| format!("note: {note}")));
     output::data(&lines.join("\n"));
     Ok(ExitCode::Ok)

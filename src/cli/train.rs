@@ -114,14 +114,14 @@ fn plain(args: &Args, resolved: &Resolved, why: &str) -> Result<ExitCode, Proble
         ));
     }
     let automl = &spec.automl;
-    let slot = launcher::local_slots(resolved, &gpu::inventory()).into_iter().next().unwrap_or_default();
+    let gpus = launcher::gpus_of_one(spec, &gpu::inventory())?;
     let job = Job {
         action: Action::Train,
         trial: None,
         attempt: Job::read(&dir).map_or(1, |j| j.attempt + 1),
         until_epoch: u32::try_from(spec.train.num_epochs).unwrap_or(u32::MAX),
         resume: args.resume,
-        gpus: slot.gpus,
+        gpus,
         threads: 0,
         cache: results_dir(resolved).join("cache"),
         metric: automl.metric.clone(),

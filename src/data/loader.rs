@@ -33,12 +33,26 @@ impl Loader {
     /// # Errors
     /// When no thread can be started.
     pub fn start(set: Arc<PairSet>, plan: Vec<Vec<usize>>, draw: Draw, ahead: usize) -> Result<Self, Failure> {
+        Self::start_then(set, plan, draw, ahead, Ok)
+    }
+
+    /// [`Loader::start`] with a last touch to each batch, in the same thread.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start_then(
+        set: Arc<PairSet>,
+        plan: Vec<Vec<usize>>,
+        draw: Draw,
+        ahead: usize,
+        finish: impl Fn(Batch) -> Result<Batch, Failure> + Send + 'static,
+    ) -> Result<Self, Failure> {
         let (sender, receiver) = sync_channel(ahead.max(1));
         let work = move || {
             for index in plan {
                 let captions: Vec<usize> = index.iter().map(|&pair| set.caption_of(pair, draw)).collect();
                 let images = set.augmented(&index, draw);
-                let batch = images.map(|images| Batch { images, tokens: set.tokens(&captions), index });
+                let batch = images.and_then(|images| finish(Batch { images, tokens: set.tokens(&captions), index }));
                 let failed = batch.is_err();
                 if sender.send(batch).is_err() || failed {
                     return;

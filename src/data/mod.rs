@@ -2,7 +2,9 @@
 //!
 //! Invariant: what can be wrong with a data set is found when it is opened, all of it at once, and not in epoch 7.
 
+pub mod attributes;
 pub mod augment;
+pub mod balance;
 pub mod blob;
 pub mod cache;
 pub mod captions;
@@ -20,7 +22,9 @@ mod tar_index;
 mod texts;
 
 pub use crate::spec::sections::DataSource;
+pub use attributes::Attributes;
 pub use augment::Augmentation;
+pub use balance::Balance;
 pub use loader::{Batch, Loader};
 pub use order::Order;
 pub use pair_set::{Draw, OpenOptions, PairSet};

@@ -3,6 +3,7 @@
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
+use super::balance::Balance;
 use super::pair_set::Draw;
 use crate::base::seed;
 
@@ -14,6 +15,8 @@ pub enum Order {
     Permuted,
     /// Shards in random order, their samples through a buffer.
     Sharded(Shards),
+    /// Evenly over kinds of captions.
+    Balanced(Balance),
 }
 
 /// Pairs that lie in shards, one shard after the other.
@@ -43,7 +46,7 @@ impl Order {
     /// Pairs of an epoch of a set of `len` pairs.
     pub fn len(&self, len: usize) -> usize {
         match self {
-            Self::Permuted => len,
+            Self::Permuted | Self::Balanced(_) => len,
             Self::Sharded(shards) => shards.sizes.iter().map(|&n| n.min(shards.most)).sum(),
         }
     }
@@ -53,6 +56,7 @@ impl Order {
         let order = match self {
             Self::Permuted => permutation(len, draw),
             Self::Sharded(shards) => shards.order(draw),
+            Self::Balanced(balance) => return balance.batches(batch, draw),
         };
         order.chunks_exact(batch.max(1)).map(<[usize]>::to_vec).collect()
     }

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use tch::Tensor;
 
 use super::augment::Augmentation;
+use super::balance::Balance;
 use super::blob::Blob;
 use super::cache::Rows;
 use super::captions;
@@ -251,6 +252,11 @@ impl PairSet {
         }
         let mut stream = seed::stream(draw.seed, &format!("caption/epoch/{}/image/{pair}", draw.epoch));
         stream.random_range(own)
+    }
+
+    /// Draws batches evenly over kinds of captions from now on.
+    pub fn balance(&mut self, balance: Balance) {
+        self.order = Order::Balanced(balance);
     }
 
     /// Pairs of an epoch.

@@ -41,6 +41,18 @@ pub enum Truth {
         /// One a text.
         texts: Vec<i64>,
     },
+    /// Labels of images and of texts, and what belongs to each label on the other side, ascending: a relation that need not
+    /// fall into groups.
+    Related {
+        /// One an image.
+        images: Vec<i64>,
+        /// The texts of each image's label.
+        texts_of: HashMap<i64, Vec<u32>>,
+        /// One a text.
+        texts: Vec<i64>,
+        /// The images of each text's label.
+        images_of: HashMap<i64, Vec<u32>>,
+    },
 }
 
 /// The metrics of one direction.
@@ -146,6 +158,16 @@ pub fn evaluate(images: &Tensor, texts: &Tensor, truth: &Truth) -> Result<Retrie
             }
             (images.clone(), texts.clone())
         }
+        Truth::Related { images, texts, .. } => {
+            if images.len() != n || texts.len() != m {
+                return Err(mismatch("the labels do not match the embeddings in number".to_owned()));
+            }
+            (images.clone(), texts.clone())
+        }
+    };
+    let (texts_of, images_of) = match truth {
+        Truth::Related { texts_of, images_of, .. } => (texts_of.clone(), images_of.clone()),
+        _ => (members(&text_labels), members(&image_labels)),
     };
     let grouped = !matches!(truth, Truth::Paired);
     let images = images.f_to_kind(Kind::Float).map_err(torch)?;
@@ -154,10 +176,39 @@ pub fn evaluate(images: &Tensor, texts: &Tensor, truth: &Truth) -> Result<Retrie
         return Ok(Retrieval { i2t: None, t2i: None, grouped });
     }
     Ok(Retrieval {
-        i2t: direction(&images, &texts, &image_labels, &text_labels)?,
-        t2i: direction(&texts, &images, &text_labels, &image_labels)?,
+        i2t: direction(&images, &texts, &image_labels, &texts_of)?,
+        t2i: direction(&texts, &images, &text_labels, &images_of)?,
         grouped,
     })
+}
+
+/// Measures queries `[Q, D]` in a gallery `[N, D]`, both L2-normalised: `labels` of the queries, and what belongs to each
+/// label. `None` where nothing can be measured.
+///
+/// # Errors
+/// When the shapes do not fit each other, or libtorch fails.
+pub fn one_way(
+    queries: &Tensor,
+    gallery: &Tensor,
+    labels: &[i64],
+    positives: &HashMap<i64, Vec<u32>>,
+) -> Result<Option<Scores>, Failure> {
+    if size(queries)?.0 != labels.len() {
+        return Err(mismatch("the labels do not match the queries in number".to_owned()));
+    }
+    if labels.is_empty() || !is_finite(queries)? || !is_finite(gallery)? {
+        return Ok(None);
+    }
+    direction(queries, gallery, labels, positives)
+}
+
+/// The places of each label.
+fn members(labels: &[i64]) -> HashMap<i64, Vec<u32>> {
+    let mut members: HashMap<i64, Vec<u32>> = HashMap::new();
+    for (i, &label) in labels.iter().enumerate() {
+        members.entry(label).or_default().push(i as u32);
+    }
+    members
 }
 
 fn size(embeddings: &Tensor) -> Result<(usize, usize), Failure> {
@@ -196,13 +247,9 @@ fn direction(
     queries: &Tensor,
     gallery: &Tensor,
     query_labels: &[i64],
-    gallery_labels: &[i64],
+    positives: &HashMap<i64, Vec<u32>>,
 ) -> Result<Option<Scores>, Failure> {
-    let mut positives: HashMap<i64, Vec<u32>> = HashMap::new();
-    for (i, &label) in gallery_labels.iter().enumerate() {
-        positives.entry(label).or_default().push(i as u32);
-    }
-    let m = gallery_labels.len();
+    let m = size(gallery)?.0;
     let block = (BLOCK_SCORES / m).clamp(1, 1024);
     let transposed = gallery.f_transpose(0, 1).map_err(torch)?;
     let mut results: Vec<Query> = Vec::with_capacity(query_labels.len());
@@ -216,12 +263,9 @@ fn direction(
             .map_err(torch)?;
         scores.resize(labels.len() * m, 0.0f32);
         product.f_copy_data(&mut scores, labels.len() * m).map_err(torch)?;
-        results.par_extend(
-            scores
-                .par_chunks(m)
-                .zip(labels)
-                .filter_map(|(row, label)| positives.get(label).map(|p| Query { label: *label, ..measure(row, p) })),
-        );
+        results.par_extend(scores.par_chunks(m).zip(labels).filter_map(|(row, label)| {
+            positives.get(label).filter(|p| !p.is_empty()).map(|p| Query { label: *label, ..measure(row, p) })
+        }));
     }
     Ok(summarise(&results))
 }

@@ -25,7 +25,8 @@ pub fn plan(wanted: &SlotPlan, gpus: &[Gpu], cores: usize) -> Vec<Slot> {
         Some(list) => list.iter().copied().filter(|i| gpus.iter().any(|g| g.index == *i)).collect(),
         None => gpus.iter().map(|g| g.index).collect(),
     };
-    if chosen.is_empty() {
+    // GPUs that are named and not there are no reason to train on the CPU instead.
+    if chosen.is_empty() && (gpus.is_empty() || wanted.gpus.as_ref().is_some_and(Vec::is_empty)) {
         let count = if wanted.cpu_slots == 0 { cores.min(8) } else { wanted.cpu_slots };
         let threads = (cores / count).max(1);
         return (0..count).map(|index| Slot { index, gpus: Vec::new(), threads }).collect();
@@ -102,6 +103,7 @@ mod tests {
         assert_eq!(slots.iter().map(|s| s.gpus.clone()).collect::<Vec<_>>(), [vec![0, 1], vec![2, 3]]);
         assert!(slots.iter().all(|s| s.threads == 8));
         assert!(plan(&wanted, &gpus[..1], 16).is_empty());
+        assert!(plan(&SlotPlan { gpus: Some(vec![7]), ..SlotPlan::default() }, &gpus, 16).is_empty());
     }
 
     #[test]

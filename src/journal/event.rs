@@ -421,6 +421,46 @@ pub enum JobEvent {
         /// Seconds of the epoch.
         seconds: f64,
     },
+    /// The loss of a step is far above that of the steps before it.
+    LossSpiked {
+        /// The epoch, from 1.
+        epoch: u32,
+        /// Optimiser steps so far.
+        step: u64,
+        /// The loss of the step.
+        loss: f64,
+        /// The mean loss of the steps before it.
+        usual: f64,
+    },
+    /// The validation embeddings of one side have become alike.
+    EmbeddingsCollapsed {
+        /// Epochs trained so far; the epoch that is under way counts as one.
+        epoch: u32,
+        /// Optimiser steps so far.
+        step: u64,
+        /// `images` or `texts`.
+        side: String,
+        /// Variance of the embeddings, 0 (all alike) to 1.
+        variance: f64,
+        /// The variance before the first step.
+        start: f64,
+    },
+    /// Gradients were too large for 16-bit floats; the step was left out and the loss is scaled less from here on.
+    GradientsOverflowed {
+        /// The epoch, from 1.
+        epoch: u32,
+        /// Optimiser steps so far.
+        step: u64,
+        /// The new scale of the loss.
+        scale: f64,
+    },
+    /// The loss or its gradients are not finite; the job ends.
+    LossNotFinite {
+        /// The epoch, from 1.
+        epoch: u32,
+        /// Optimiser steps so far.
+        step: u64,
+    },
     /// A checkpoint is complete on disk.
     CheckpointSaved {
         /// Epochs trained so far.

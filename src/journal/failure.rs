@@ -12,6 +12,10 @@ pub enum FailureKind {
     OutOfMemory,
     /// Loss or gradients stopped being finite.
     NonFiniteLoss,
+    /// The embeddings have become alike, and `train.on_collapse` says to stop then.
+    Collapsed,
+    /// The loss rose far above what was usual, and `train.on_loss_spike` says to stop then.
+    LossSpike,
     /// The data set holds fewer pairs than one batch on every GPU.
     DatasetTooSmall,
     /// A caption is missing or empty, an image unreadable, a list wrong, an archive broken or hostile.
@@ -55,9 +59,11 @@ pub enum Policy {
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::OutOfMemory,
         Self::NonFiniteLoss,
+        Self::Collapsed,
+        Self::LossSpike,
         Self::DatasetTooSmall,
         Self::BadData,
         Self::SpecInvalid,
@@ -78,6 +84,8 @@ impl FailureKind {
         match self {
             Self::OutOfMemory => "out_of_memory",
             Self::NonFiniteLoss => "non_finite_loss",
+            Self::Collapsed => "collapsed",
+            Self::LossSpike => "loss_spike",
             Self::DatasetTooSmall => "dataset_too_small",
             Self::BadData => "bad_data",
             Self::SpecInvalid => "spec_invalid",
@@ -102,6 +110,12 @@ impl FailureKind {
             }
             Self::NonFiniteLoss => {
                 "lower train.optim.vision_lr and train.optim.text_lr, raise train.optim.warmup_steps, or set train.grad_clip_norm"
+            }
+            Self::Collapsed => {
+                "lower the learning rates, raise dataset.train.batch_size, or let it go on with train.on_collapse: warn"
+            }
+            Self::LossSpike => {
+                "lower the learning rates, set train.grad_clip_norm, or let it go on with train.on_loss_spike: warn"
             }
             Self::DatasetTooSmall => {
                 "lower the batch size or the number of GPUs: one batch on every GPU must fit into the data set"
@@ -130,7 +144,7 @@ impl FailureKind {
     /// What the study does about it.
     pub fn policy(self) -> Policy {
         match self {
-            Self::NonFiniteLoss | Self::Parity => Policy::Infeasible,
+            Self::NonFiniteLoss | Self::Collapsed | Self::LossSpike | Self::Parity => Policy::Infeasible,
             Self::OutOfMemory => Policy::Shrink,
             Self::Killed | Self::Lost | Self::Infrastructure | Self::TimeLimit | Self::Io | Self::Unknown => {
                 Policy::Retry

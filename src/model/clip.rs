@@ -45,6 +45,7 @@ pub struct Clip {
     adapters: Vec<Adapter>,
     dropping: Dropping,
     dropout_seed: Cell<Option<u64>>,
+    patch_dropout: f64,
 }
 
 impl Clip {
@@ -88,6 +89,7 @@ impl Clip {
             adapters: Vec::new(),
             dropping: Dropping::default(),
             dropout_seed: Cell::new(None),
+            patch_dropout: 0.0,
         })
     }
 
@@ -243,16 +245,17 @@ impl Clip {
         &self.adapters
     }
 
-    /// Lets adapters drop inputs, by a stream of this seed, or not (the usual state). Two passes over the same inputs under
-    /// one seed drop the same.
+    /// Lets adapters drop inputs and the image tower patches, by a stream of this seed, or not (the usual state). Two passes
+    /// over the same inputs under one seed drop the same.
     pub fn set_dropout(&self, seed: Option<u64>) {
         self.dropping.store(seed.is_some(), Ordering::Relaxed);
         self.dropout_seed.set(seed);
+        self.vision.dropped.set(if seed.is_some() { self.patch_dropout } else { 0.0 });
     }
 
     /// Begins the dropout stream of a tower; the generator is this pass's own until the guard is gone.
     fn begin(&self, tower: &str) -> Option<LockResult<MutexGuard<'static, ()>>> {
-        self.dropout_seed.get().filter(|_| self.is_adapted()).map(|seed| {
+        self.dropout_seed.get().filter(|_| self.is_adapted() || self.patch_dropout > 0.0).map(|seed| {
             let alone = GENERATOR.lock();
             tch::manual_seed(seed::child(seed, tower) as i64);
             alone
@@ -278,6 +281,11 @@ impl Clip {
     pub fn set_recompute(&mut self, on: bool) {
         self.vision.transformer().recompute = on;
         self.text.transformer().recompute = on;
+    }
+
+    /// Chooses the share of an image's patches that is left out where [`Clip::set_dropout`] lets it be.
+    pub fn set_patch_dropout(&mut self, share: f64) {
+        self.patch_dropout = share;
     }
 
     /// Keeps a tower as it is: its parameters take no gradient.

@@ -10,6 +10,7 @@ pub mod layout;
 pub mod lora;
 pub mod memory;
 pub mod parameters;
+mod patch_dropout;
 pub mod peft;
 pub mod positions;
 pub mod preprocess;

@@ -1,8 +1,11 @@
 //! The image tower: patches, positions, blocks, pooling, head.
 
+use std::cell::Cell;
+
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::config::{ClipConfig, FinalNorm, Positions, VisionConfig, VisionHead, VisionPool};
+use super::patch_dropout::keep;
 use super::positions;
 use super::tensors::Tensors;
 use super::transformer::{Affine, Arch, Mlp, Pool, Transformer, attend};
@@ -39,6 +42,8 @@ pub(super) struct Vision {
     ln_post: Option<Affine>,
     attention_pool: Option<AttentionPool>,
     head: Head,
+    /// Share of the patches that is left out.
+    pub dropped: Cell<f64>,
 }
 
 #[derive(Debug)]
@@ -100,6 +105,7 @@ impl Vision {
             ln_post: get.find_affine("visual.ln_post")?,
             attention_pool,
             head,
+            dropped: Cell::new(0.0),
             config: v.clone(),
         })
     }
@@ -137,10 +143,10 @@ impl Vision {
         let kernel = Affine::new(weight, self.conv1.bias.as_ref().map(Tensor::shallow_clone));
         let x = kernel.linear(&patches, kind)?.f_to_kind(Kind::Float)?;
         if fixed {
-            return self.blocks(&self.prefixed(x, b)?.f_add(&self.positions)?, None, kind);
+            return self.blocks(&self.prefixed(x, b)?.f_add(&self.positions)?, None, None, kind);
         }
         let x = x.f_add(&positions::for_image(v.positions, &self.positions, h, w)?)?;
-        self.blocks(&self.prefixed(x, b)?, None, kind)
+        self.blocks(&self.prefixed(x, b)?, None, None, kind)
     }
 
     /// Patches of images of different shapes to `[B, E]`.
@@ -175,7 +181,7 @@ impl Vision {
             let places = Tensor::f_arange(n, (Kind::Int64, device))?.f_unsqueeze(0)?;
             Some(places.f_lt_tensor(&counts)?.f_view([b, 1, 1, n])?)
         };
-        self.blocks(&x, keys.as_ref(), kind)
+        self.blocks(&x, keys.as_ref(), Some(&counts), kind)
     }
 
     fn prefixed(&self, x: Tensor, b: i64) -> Result<Tensor, TchError> {
@@ -188,7 +194,24 @@ impl Vision {
         }
     }
 
-    fn blocks(&self, x: &Tensor, keys: Option<&Tensor>, kind: Kind) -> Result<Tensor, TchError> {
+    fn blocks(
+        &self,
+        x: &Tensor,
+        keys: Option<&Tensor>,
+        counts: Option<&[i64]>,
+        kind: Kind,
+    ) -> Result<Tensor, TchError> {
+        let v = &self.config;
+        let share = self.dropped.get();
+        if share > 0.0 {
+            let kept = keep(x, v.prefix.len(), counts, share)?;
+            return self.seen(&kept.tokens, kept.keys.as_ref(), kind);
+        }
+        self.seen(x, keys, kind)
+    }
+
+    /// What the tower makes of the tokens that it sees.
+    fn seen(&self, x: &Tensor, keys: Option<&Tensor>, kind: Kind) -> Result<Tensor, TchError> {
         let v = &self.config;
         let x = match &self.ln_pre {
             Some(norm) => norm.norm(x, v.norm_eps)?,

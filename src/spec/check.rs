@@ -1,5 +1,7 @@
 //! Rules between fields. One function a rule; each says which key is wrong, why and what to do.
 
+mod attributes;
+
 use std::collections::BTreeMap;
 
 use super::checkpoint_name::Pattern;
@@ -50,8 +52,12 @@ fn rules(action: Action) -> &'static [Rule] {
             betas_in_range,
             scale_in_range,
             jitter_in_range,
+            attributes::mask,
+            attributes::balanced,
+            attributes::val,
+            metrics_measured,
         ],
-        Action::Evaluate => &[adaptor_missing, evaluate_data_missing, evaluate_artifact],
+        Action::Evaluate => &[adaptor_missing, evaluate_data_missing, evaluate_artifact, attributes::evaluate],
         Action::Inference => &[adaptor_missing, inference_input_missing, inference_artifact],
         Action::Export => &[adaptor_missing, naflex_export, export_square, export_batch],
         Action::GenTrtEngine => &[onnx_file_missing, batch_profile, fixed_batch],
@@ -190,6 +196,12 @@ fn checkpointer_replaces(spec: &Spec) -> Option<Finding> {
 
 fn gpu_ids_count(spec: &Spec) -> Option<Finding> {
     let (count, ids) = (spec.train.num_gpus as usize, spec.train.gpu_ids.len());
+    let ids_of = &spec.train.gpu_ids;
+    let twice = (1..ids).find(|i| ids_of[..*i].contains(&ids_of[*i])).map(|i| ids_of[i]);
+    if let Some(gpu) = twice {
+        let what = format!("train.gpu_ids names GPU {gpu} twice: a GPU takes one process");
+        return Some(finding("train.gpu_ids", what, "name as many different GPUs as train.num_gpus says"));
+    }
     (ids != count).then(|| {
         let what = format!("train.gpu_ids names {ids} devices, train.num_gpus says {count}");
         finding("train.gpu_ids", what, "make the two agree")
@@ -213,15 +225,43 @@ fn metric_known(spec: &Spec) -> Option<Finding> {
         finding(
             "automl.metric",
             format!("{metric} is not a metric of the validation set"),
-            "use val/t2i_NAME or val/i2t_NAME with mAP, R@1, R@5, R@10, MedR, MeanR or AUC",
+            "use val/t2i_NAME or val/i2t_NAME (val2/… of a second set) with mAP, R@1, R@5, R@10, MedR, MeanR or AUC",
         )
     })
 }
 
+/// Metrics of `val` and of `val2`, and those of the kinds of captions.
 fn is_retrieval_metric(metric: &str) -> bool {
-    metric.strip_prefix("val/").and_then(|m| m.split_once('_')).is_some_and(|(direction, name)| {
-        matches!(direction, "t2i" | "i2t") && ["mAP", "R@1", "R@5", "R@10", "MedR", "MeanR", "AUC"].contains(&name)
-    })
+    let known = |name: &str| ["mAP", "R@1", "R@5", "R@10", "MedR", "MeanR", "AUC"].contains(&name);
+    match metric.split_once('/') {
+        Some(("val", rest)) if rest.starts_with("pas/") => {
+            rest.rsplit_once('_').is_some_and(|(_, name)| ["mAP", "rank1", "rank5"].contains(&name))
+        }
+        Some(("val" | "val2", rest)) => {
+            rest.split_once('_').is_some_and(|(direction, name)| matches!(direction, "t2i" | "i2t") && known(name))
+        }
+        _ => false,
+    }
+}
+
+/// Metrics that only some validations have.
+fn metrics_measured(spec: &Spec) -> Option<Finding> {
+    let objectives = spec.automl.objectives.iter().filter_map(|o| o.split(':').next()).map(str::trim);
+    let metrics = [("automl.metric", spec.automl.metric.as_str())].into_iter();
+    let metrics = metrics.chain(spec.train.checkpointer.monitor.as_deref().map(|m| ("train.checkpointer.monitor", m)));
+    let mut metrics = metrics.chain(objectives.map(|m| ("automl.objectives", m)));
+    let data = &spec.dataset;
+    let missing = |metric: &str| {
+        (metric.starts_with("val2/") && data.val2.datasets.is_empty())
+            || (metric.starts_with("val/pas/") && !data.val.metadata_match_eval)
+    };
+    let (key, metric) = metrics.find(|(_, metric)| missing(metric))?;
+    let help = if metric.starts_with("val2/") {
+        "list its sources under dataset.val2.datasets"
+    } else {
+        "set dataset.val.metadata_match_eval to true"
+    };
+    Some(finding(key, format!("{metric} is not measured by this spec"), help))
 }
 
 fn objectives_known(spec: &Spec) -> Option<Finding> {

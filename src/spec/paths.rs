@@ -7,7 +7,13 @@ use serde_json::Value;
 
 use super::overrides::{get, slot};
 
-const LISTS: &[&str] = &["dataset.train.datasets", "dataset.val.datasets", "evaluate.datasets", "inference.datasets"];
+const LISTS: &[&str] = &[
+    "dataset.train.datasets",
+    "dataset.val.datasets",
+    "dataset.val2.datasets",
+    "evaluate.datasets",
+    "inference.datasets",
+];
 
 /// Keys whose value is a path only if it looks like one; otherwise it is the name of something bundled.
 const NAME_OR_PATH: &[&str] = &["model.type", "automl.search_space"];

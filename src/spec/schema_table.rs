@@ -1,8 +1,8 @@
 //! THE table: every field of every action, once. Validation, templates, the JSON schema and the documentation read it.
 //!
 //! TAO's fields keep their names, defaults and ranges. cliptune's own: `automl.*`, `automl_policy`, `*.ground_truth`,
-//! `*.caption_choice`, `dataset.{cache_gb,train.wds.shuffle_buffer}`, `train.{threads,ema_decay}`,
-//! `train.{accumulate_grad_batches,micro_batch_size}`, `train.optim.{logit_lr,warmup_ratio,layer_decay}`, `model.locked_*`,
+//! `*.caption_choice`, `dataset.val2.*`, `dataset.{cache_gb,train.wds.shuffle_buffer}`, `train.{threads,ema_decay}`,
+//! `train.{accumulate_grad_batches,micro_batch_size,on_collapse,on_loss_spike,patch_dropout}`, `train.optim.{logit_lr,warmup_ratio,layer_decay}`, `model.locked_*`,
 //! `export.{data_type,parity_samples,overwrite}`.
 
 use super::schema::{Field, Item, Kind};
@@ -56,9 +56,9 @@ pub const FIELDS: &[Field] = &[
     Field::new("dataset.train.datasets[].caption_file_suffix", Kind::Str, "\".txt\"")
         .help("Ending of caption files."),
     Field::new("dataset.train.datasets[].train_pairs_file", Kind::Str, "null")
-        .help("JSON with kinds of captions, for balanced batches."),
+        .help("JSON with the kinds of captions and the attributes of training pairs, a row an image (docs/training.md)."),
     Field::new("dataset.train.datasets[].attribute_pairs_file", Kind::Str, "null")
-        .help("JSON with attributes of the pairs."),
+        .help("JSON with the attributes of validation pairs, in the same form; null takes X_pairs.json beside X_list.txt."),
     Field::new("dataset.train.batch_size", Kind::Int, "16").min(1.0)
         .help("Pairs in a training batch, on each GPU."),
     Field::new("dataset.train.num_workers", Kind::Int, "8").min(0.0)
@@ -96,9 +96,9 @@ pub const FIELDS: &[Field] = &[
     Field::new("dataset.val.datasets[].caption_file_suffix", Kind::Str, "\".txt\"")
         .help("Ending of caption files."),
     Field::new("dataset.val.datasets[].train_pairs_file", Kind::Str, "null")
-        .help("JSON with kinds of captions, for balanced batches."),
+        .help("JSON with the kinds of captions and the attributes of training pairs, a row an image (docs/training.md)."),
     Field::new("dataset.val.datasets[].attribute_pairs_file", Kind::Str, "null")
-        .help("JSON with attributes of the pairs."),
+        .help("JSON with the attributes of validation pairs, in the same form; null takes X_pairs.json beside X_list.txt."),
     Field::new("dataset.val.batch_size", Kind::Int, "16").min(1.0)
         .help("Pairs embedded at once while measuring."),
     Field::new("dataset.val.num_workers", Kind::Int, "8").min(0.0)
@@ -111,6 +111,22 @@ pub const FIELDS: &[Field] = &[
         .help("Which attributes must agree for such a hit."),
     Field::new("dataset.val.ground_truth", Kind::Choice(&["paired", "caption_groups"]), "\"paired\"")
         .help("What counts as a hit: only the paired text or image, or every pair that shares the caption."),
+    Field::new("dataset.val2", Kind::Section, "null").automl(false)
+        .help("A second validation set, measured with the first as val2/…: what training forgets."),
+    Field::new("dataset.val2.datasets", Kind::List(Item::Entry), "[]").automl(false)
+        .help("Its sources; without any there is none."),
+    Field::new("dataset.val2.datasets[].image_dir", Kind::Str, "null").required()
+        .help("Folder, or .tar.gz archive, of images."),
+    Field::new("dataset.val2.datasets[].image_list_file", Kind::Str, "null")
+        .help("Text file naming the images to use, one a line; null means all."),
+    Field::new("dataset.val2.datasets[].caption_dir", Kind::Str, "null")
+        .help("Folder or archive of captions, named like the images; null means beside the images."),
+    Field::new("dataset.val2.datasets[].caption_file_suffix", Kind::Str, "\".txt\"")
+        .help("Ending of caption files."),
+    Field::new("dataset.val2.caption_choice", Kind::Choice(&["first", "all"]), "\"first\"")
+        .help("As dataset.val.caption_choice."),
+    Field::new("dataset.val2.ground_truth", Kind::Choice(&["paired", "caption_groups"]), "\"paired\"")
+        .help("As dataset.val.ground_truth."),
     Field::new("dataset.augmentation", Kind::Section, "null").automl(false)
         .help("Random changes to training images; scale [1.0, 1.0], an empty color_jitter and grayscale 0 switch them off."),
     Field::new("dataset.augmentation.scale", Kind::List(Item::Float), "[0.4, 1.0]").automl(false)
@@ -227,6 +243,12 @@ pub const FIELDS: &[Field] = &[
         .help("Weights training starts from: a folder, a file (.safetensors, .bin, .pth, .ckpt, .npz) or hf:owner/name[@revision]; null means those of the model type, or random ones where it has none."),
     Field::new("train.val_check_interval", Kind::Int, "null")
         .help("Measure every so many steps, wherever in an epoch, instead of by validation_interval; the end is always measured."),
+    Field::new("train.on_collapse", Kind::Choice(&["warn", "stop"]), "\"warn\"")
+        .help("When validation embeddings have become alike: tell it, or end the training as a failure (an infeasible point of a study)."),
+    Field::new("train.on_loss_spike", Kind::Choice(&["warn", "stop"]), "\"warn\"")
+        .help("When the loss of a step is far above what was usual: as on_collapse."),
+    Field::new("train.patch_dropout", Kind::Float, "0.0").min(0.0).max(0.95)
+        .help("Share of an image's patches that a training step leaves out, others in every step: faster, and a regulariser; 0 leaves out none."),
     Field::new("train.threads", Kind::Int, "0").min(0.0)
         .help("CPU threads of libtorch; 0 leaves the choice to the slot or to libtorch."),
     Field::new("peft", Kind::Section, "null").automl(false)
@@ -402,9 +424,9 @@ pub const FIELDS: &[Field] = &[
     Field::new("evaluate.datasets[].caption_file_suffix", Kind::Str, "\".txt\"")
         .help("Ending of caption files."),
     Field::new("evaluate.datasets[].train_pairs_file", Kind::Str, "null")
-        .help("JSON with kinds of captions, for balanced batches."),
+        .help("JSON with the kinds of captions and the attributes of training pairs, a row an image (docs/training.md)."),
     Field::new("evaluate.datasets[].attribute_pairs_file", Kind::Str, "null")
-        .help("JSON with attributes of the pairs."),
+        .help("JSON with the attributes of validation pairs, in the same form; null takes X_pairs.json beside X_list.txt."),
     Field::new("evaluate.batch_size", Kind::Int, "16").min(1.0)
         .help("Pairs embedded at once."),
     Field::new("evaluate.num_workers", Kind::Int, "8").min(0.0)
@@ -438,9 +460,9 @@ pub const FIELDS: &[Field] = &[
     Field::new("inference.datasets[].caption_file_suffix", Kind::Str, "\".txt\"")
         .help("Ending of caption files."),
     Field::new("inference.datasets[].train_pairs_file", Kind::Str, "null")
-        .help("JSON with kinds of captions, for balanced batches."),
+        .help("JSON with the kinds of captions and the attributes of training pairs, a row an image (docs/training.md)."),
     Field::new("inference.datasets[].attribute_pairs_file", Kind::Str, "null")
-        .help("JSON with attributes of the pairs."),
+        .help("JSON with the attributes of validation pairs, in the same form; null takes X_pairs.json beside X_list.txt."),
     Field::new("inference.batch_size", Kind::Int, "16").min(1.0)
         .help("Images or texts embedded at once."),
     Field::new("inference.num_workers", Kind::Int, "8").min(0.0)

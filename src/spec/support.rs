@@ -2,7 +2,7 @@
 //! implements one deletes its row.
 
 use super::check::{Finding, finding};
-use super::sections::{AutomlPolicy, DataSource, Spec};
+use super::sections::{AutomlPolicy, Spec};
 use crate::base::action::Action;
 
 struct Row {
@@ -18,55 +18,15 @@ const TRAIN: &[Row] = &[
         why: "each trial of a study trains on one machine; for one training on several set automl_policy: off and start it on all of them with srun or torchrun",
     },
     Row {
-        key: "train.siglip_loss_mask_mode",
-        refused: |s| s.train.siglip_loss_mask_mode != "none",
-        why: "attribute metadata is not read",
-    },
-    Row {
-        key: "dataset.train.datasets",
-        refused: |s| has_pair_files(&s.dataset.train.datasets),
-        why: "train_pairs_file and attribute_pairs_file are not read",
-    },
-    Row {
-        key: "dataset.val.datasets",
-        refused: |s| has_pair_files(&s.dataset.val.datasets),
-        why: "train_pairs_file and attribute_pairs_file are not read",
-    },
-    Row { key: "train.seed", refused: |s| s.train.seed < 0, why: "every run is seeded: use a number from 0" },
-    Row {
-        key: "dataset.train.balance_query_types",
-        refused: |s| s.dataset.train.balance_query_types,
-        why: "pair files are not read",
-    },
-    Row {
-        key: "dataset.train.include_attribute_metadata",
-        refused: |s| s.dataset.train.include_attribute_metadata,
-        why: "attribute metadata is not read",
-    },
-    Row {
-        key: "dataset.val.metadata_match_eval",
-        refused: |s| s.dataset.val.metadata_match_eval,
-        why: "attribute metadata is not read; dataset.val.ground_truth=caption_groups counts equal captions",
+        key: "train.seed",
+        refused: |s| s.train.seed < 0,
+        why: "-1 would mean a seed that nobody knows; every run is seeded, so that it can be reproduced and continued: use a number from 0",
     },
 ];
 
-fn has_pair_files(sources: &[DataSource]) -> bool {
-    sources.iter().any(|s| s.train_pairs_file.is_some() || s.attribute_pairs_file.is_some())
-}
-
 const DEPLOY: &[Row] = &[
-    Row {
-        key: "dataset.val.metadata_match_eval",
-        refused: |s| s.dataset.val.metadata_match_eval,
-        why: "attribute metadata is not read; dataset.val.ground_truth=caption_groups counts equal captions",
-    },
     Row { key: "evaluate.num_gpus", refused: |s| s.evaluate.num_gpus > 1, why: "one device measures" },
     Row { key: "inference.num_gpus", refused: |s| s.inference.num_gpus > 1, why: "one device embeds" },
-    Row {
-        key: "evaluate.pas_ground_truth_mode",
-        refused: |s| s.evaluate.pas_ground_truth_mode != "paired_caption",
-        why: "attribute metadata is not read",
-    },
     Row { key: "export.input_channel", refused: |s| s.export.input_channel != 3, why: "images have three channels" },
     Row {
         key: "gen_trt_engine.tensorrt.layers_precision",

@@ -174,6 +174,7 @@ pub fn show(dir: &StudyDir, state: &StudyState, id: TrialId, now: Timestamp) -> 
         "data": found.data,
         "jobs": found.jobs,
         "notes": found.notes,
+        "signals": found.signals,
     });
     if let (Value::Object(value), Value::Object(extra)) = (&mut value, extra) {
         value.extend(extra);

@@ -18,6 +18,7 @@ use crate::journal::event::{
 use crate::journal::failure::{Failure, Policy};
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::provenance::Provenance;
+use crate::journal::signal::Signal;
 
 use super::jobs::JobRecord;
 
@@ -228,6 +229,8 @@ pub struct TrialState {
     pub jobs: BTreeMap<u32, JobRecord>,
     /// Remarks of the worker.
     pub notes: Vec<String>,
+    /// Early signs that it goes wrong, by step.
+    pub signals: Vec<Signal>,
     /// What is wrong with the worker's journal, filled by [`super::StateReader`]. A final trial is then known by the
     /// controller's journal alone; another one has to start again.
     pub damage: Option<String>,
@@ -283,6 +286,7 @@ impl TrialState {
             data: BTreeMap::new(),
             jobs: BTreeMap::new(),
             notes: Vec::new(),
+            signals: Vec::new(),
             damage: None,
             done_seconds: 0.0,
             started_at: None,
@@ -471,6 +475,10 @@ impl TrialState {
             }
             JobEvent::CheckpointDeleted { path, bytes, .. } => self.checkpoint_deleted(path, *bytes),
             JobEvent::Note { message } => self.notes.push(message.clone()),
+            JobEvent::LossSpiked { .. }
+            | JobEvent::EmbeddingsCollapsed { .. }
+            | JobEvent::GradientsOverflowed { .. }
+            | JobEvent::LossNotFinite { .. } => self.signals.extend(Signal::of(&line.event)),
             JobEvent::JobEnded { outcome } => self.reported = Some(outcome.clone()),
             JobEvent::Provenance { provenance } => self.provenance = Some(provenance.clone()),
             JobEvent::DataManifest { split, sha256 } => drop(self.data.insert(split.clone(), sha256.clone())),
@@ -547,6 +555,7 @@ impl TrialState {
         self.curve.retain(|(e, _)| self.measured_at.contains_key(e));
         self.intervals.retain(|e, _| self.measured_at.contains_key(e));
         self.losses.retain(|s| s.epoch <= kept);
+        self.signals.retain(|s| stays(s.epoch, s.step));
         self.count_epochs(kept);
         self.checkpoints.retain(|_, c| stays(c.epoch, c.step));
         if self.checkpoint.as_ref().is_some_and(|path| !self.checkpoints.contains_key(path)) {

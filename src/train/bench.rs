@@ -6,9 +6,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::loss::{Loss, Objective};
 use super::optim::{Optimizer, Rule, Settings, groups};
+use super::shim;
 use super::step::{Pass, Side, accumulate, clamp_scale, scale_ceiling};
 use crate::journal::failure::Failure;
 use crate::model::clip::failed;
+use crate::model::parameters::Part;
 use crate::model::{Clip, ClipConfig};
 
 /// What is measured.
@@ -41,6 +43,10 @@ pub struct Measured {
     pub step_s_median: f64,
     /// Loss of the last step.
     pub last_loss: f64,
+    /// Floating-point operations that the model takes for a pair, forwards and backwards; nothing that is computed twice counts.
+    pub flops_per_pair: f64,
+    /// Most bytes that tensors took of the GPU at a time.
+    pub peak_gpu_bytes: Option<u64>,
 }
 
 impl Bench {
@@ -89,7 +95,12 @@ impl Bench {
             _ => (seconds[middle - 1] + seconds[middle]) / 2.0,
         };
         let params = model.named().map(|(p, _)| p.count()).sum();
-        Ok(Measured { params, step_s_median: median, last_loss: last })
+        let peak_gpu_bytes = match self.device {
+            Device::Cuda(index) => Some(shim::peak_memory(index)?),
+            _ => None,
+        };
+        let flops_per_pair = flops(&model);
+        Ok(Measured { params, step_s_median: median, last_loss: last, flops_per_pair, peak_gpu_bytes })
     }
 
     fn batch(&self, config: &ClipConfig) -> Result<(Tensor, Tensor), tch::TchError> {
@@ -100,5 +111,45 @@ impl Bench {
             Tensor::f_randint_low(1, vocabulary - 1, [self.batch, context].as_slice(), (Kind::Int64, Device::Cpu))?;
         let _ = tokens.f_select(1, context - 1)?.f_fill_(vocabulary - 1)?;
         Ok((images.f_to_device(self.device)?, tokens.f_to_device(self.device)?))
+    }
+}
+
+/// Three times the forward pass: two operations for each weight of a matrix and token, and the two products of attention.
+fn flops(model: &Clip) -> f64 {
+    let config = model.config();
+    let (vision, text) = (&config.vision_cfg, &config.text_cfg);
+    let patches = vision.grid() * vision.grid();
+    let tokens = |part| if part == Part::Vision { patches + vision.prefix.len() } else { text.context_length };
+    let products = model.named().filter(|(p, _)| p.shape.len() >= 2).map(|(p, _)| {
+        let times = match p.name.as_str() {
+            name if name.contains("conv1") => patches,
+            name if name.contains("resblocks") || name.contains("attn_pool.in_proj") => tokens(p.part),
+            _ => 0,
+        };
+        (2 * p.count() * times) as f64
+    });
+    let attention = |tokens: i64, width: i64, layers: i64| (4 * tokens * tokens * width * layers) as f64;
+    let both = attention(tokens(Part::Vision), vision.width, vision.layers)
+        + attention(tokens(Part::Text), text.width, text.layers);
+    3.0 * (products.sum::<f64>() + both)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flops_are_those_of_a_model_counted_by_hand() {
+        let config = ClipConfig::parse(
+            r#"{"embed_dim": 4, "vision_cfg": {"image_size": 8, "layers": 1, "width": 8, "head_width": 8, "patch_size": 4},
+                "text_cfg": {"context_length": 5, "vocab_size": 16, "width": 8, "heads": 1, "layers": 1}}"#,
+            "tiny",
+        )
+        .unwrap();
+        let model = Clip::new(&config, Device::Cpu, 0).unwrap();
+        // A block has 12 times the square of its width of weights; 4 patches and a class token, 5 tokens of text.
+        let block = 2 * 12 * 64 * 5 + 4 * 5 * 5 * 8;
+        let patches = 2 * (3 * 16 * 8) * 4;
+        assert_eq!(flops(&model), 3.0 * f64::from(2 * block + patches));
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tch::Tensor;
 
+use super::health::LossWatch;
 use super::keep::{self, Ranked};
 use super::optim::{Average, Optimizer, Scaler};
 use crate::base::files::{self, with_path};
@@ -50,6 +51,12 @@ pub struct Meta {
     /// The scale of the loss, where 16-bit floats need one.
     #[serde(default)]
     pub scaler: Option<Scaler>,
+    /// What losses are usual.
+    #[serde(default)]
+    pub losses: LossWatch,
+    /// Variance of the validation embeddings of images and of texts before the first step.
+    #[serde(default)]
+    pub start_variance: Option<[f64; 2]>,
     /// SHA-256 of the spec, for people: a resumed run may change what does not touch the horizon.
     pub spec_hash: String,
 }

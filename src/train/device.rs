@@ -4,8 +4,7 @@ use tch::Device;
 
 use crate::journal::failure::{Failure, FailureKind};
 
-/// The GPU at `place` among the visible ones when the job has any, the CPU otherwise. `CUDA_VISIBLE_DEVICES` says which
-/// GPUs those are; where each process sees only its own, that one.
+/// The GPU at `place` among those of the job, the CPU when it has none.
 ///
 /// # Errors
 /// `Unavailable` when a GPU is asked for and cannot be used.
@@ -14,8 +13,41 @@ pub fn at(gpus: &[u32], place: usize) -> Result<Device, Failure> {
         return Ok(Device::Cpu);
     }
     load_cuda()?;
-    let visible = usize::try_from(tch::Cuda::device_count()).unwrap_or(1).max(1);
-    Ok(Device::Cuda(place % visible))
+    let count = usize::try_from(tch::Cuda::device_count()).unwrap_or(1);
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let index = index(gpus, place, visible.as_deref());
+    if index < count {
+        return Ok(Device::Cuda(index));
+    }
+    let why =
+        format!("there is no GPU {index} for the process at place {place}: it sees {count} (CUDA_VISIBLE_DEVICES)");
+    Err(Failure::new(FailureKind::Unavailable, why))
+}
+
+/// The GPU at `place` by the name that it has on its machine, so that two processes can tell whether they share one.
+pub fn name(gpus: &[u32], place: usize) -> Option<String> {
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    (!gpus.is_empty()).then(|| named(gpus, place, visible.as_deref()))
+}
+
+fn entries(visible: Option<&str>) -> Vec<&str> {
+    visible.map(|v| v.split(',').map(str::trim).filter(|e| !e.is_empty()).collect()).unwrap_or_default()
+}
+
+/// Which of the visible GPUs it is: libtorch counts only those. Where each process sees its own alone, that one.
+fn index(gpus: &[u32], place: usize, visible: Option<&str>) -> usize {
+    let (entries, own) = (entries(visible), gpus.get(place).map(ToString::to_string));
+    match (entries.as_slice(), own) {
+        ([_], _) => 0,
+        ([], Some(own)) => own.parse().unwrap_or(place),
+        (all, Some(own)) => all.iter().position(|e| *e == own).unwrap_or(place),
+        (_, None) => place,
+    }
+}
+
+fn named(gpus: &[u32], place: usize, visible: Option<&str>) -> String {
+    let index = index(gpus, place, visible);
+    entries(visible).get(index).map_or_else(|| index.to_string(), |entry| (*entry).to_owned())
 }
 
 /// The first visible GPU when the job has any, the CPU otherwise.
@@ -39,4 +71,26 @@ pub fn load_cuda() -> Result<(), Failure> {
     // The backend stays registered, so the library must stay loaded.
     std::mem::forget(library);
     if tch::Cuda::is_available() { Ok(()) } else { Err(missing("libtorch sees no GPU".to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_counts_the_visible_gpus_alone() {
+        assert_eq!([0, 1].map(|place| index(&[2, 3], place, None)), [2, 3]);
+        assert_eq!([0, 1].map(|place| index(&[2, 3], place, Some("2,3"))), [0, 1]);
+        assert_eq!([0, 1].map(|place| index(&[3, 2], place, Some("2, 3"))), [1, 0]);
+        assert_eq!(index(&[0, 1], 1, Some("GPU-5a,GPU-6b")), 1, "named by the batch system");
+        assert_eq!(index(&[0, 1], 1, Some("3")), 0, "each process sees its own");
+    }
+
+    #[test]
+    fn named_tells_processes_that_share_a_gpu() {
+        assert_eq!(named(&[0, 1], 1, Some("3")), "3");
+        assert_eq!(named(&[0, 1], 0, Some("3")), named(&[0, 1], 1, Some("3")));
+        assert_ne!(named(&[0, 1], 0, None), named(&[0, 1], 1, None));
+        assert_eq!(named(&[0, 0], 0, None), named(&[0, 0], 1, None));
+    }
 }

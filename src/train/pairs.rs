@@ -2,24 +2,28 @@
 //!
 //! A frozen tower gives the same embedding of the same input in every epoch, so it is asked once.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tch::Tensor;
 
-use super::loss::normalize;
+use super::loss::{Exchange, Mask, Terms, normalize};
 use super::ranks::Group;
 use super::step::Side;
 use super::truth;
-use crate::data::{Augmentation, Batch, Draw, Loader, OpenOptions, PairSet, Sources};
+use crate::data::attributes::Wanted;
+use crate::data::{Attributes, Augmentation, Balance, Batch, Draw, Loader, OpenOptions, PairSet, Sources};
 use crate::eval::retrieval::{self, Retrieval};
+use crate::journal::event::Metrics;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::Job;
 use crate::model::Clip;
 use crate::model::clip::failed;
 use crate::model::parameters::Part;
 use crate::model::preprocess;
-use crate::spec::sections::{GroundTruth, Spec};
+use crate::spec::sections::{DatasetType, GroundTruth, Spec};
 use crate::text::Tokenizer;
 
 /// Batches prepared ahead of the step.
@@ -36,24 +40,35 @@ pub struct Pairs {
     images: Option<Tensor>,
     texts: Option<Tensor>,
     group: Group,
+    attributes: Option<Arc<Attributes>>,
+    /// How attributes bear on the loss, and whether a rank looks at its own pairs alone.
+    mask: Option<(Mask, bool)>,
+    /// What counts as a hit.
+    hits: Hits,
+    /// Whether batches wait in page-locked memory.
+    pin: bool,
 }
 
 impl Pairs {
-    /// Opens a split (`train` or `val`) of the spec for a model.
+    /// Opens a split (`train`, `val` or `val2`) of the spec for a model.
     ///
     /// # Errors
     /// Everything that is wrong with the data, at once.
     pub fn open(split: &str, spec: &Spec, job: &Job, model: &Clip, group: &Group) -> Result<Self, Failure> {
         let train = split == "train";
         let data = &spec.dataset;
-        let sources = if train { Sources::from(&data.train) } else { Sources::from(&data.val.datasets) };
+        let (sources, ground_truth, choice) = match split {
+            "train" => (Sources::from(&data.train), GroundTruth::Paired, data.train.caption_choice),
+            "val2" => (Sources::from(&data.val2.datasets), data.val2.ground_truth, data.val2.caption_choice),
+            _ => (Sources::from(&data.val.datasets), data.val.ground_truth, data.val.caption_choice),
+        };
         let config = model.config();
         let folders = model.folders();
         let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
         let tokenizer = preprocess::tokenizer(config, &spec.model, &folders)?;
         let mut options = OpenOptions::new(split, preprocess::transform(config), Arc::clone(&tokenizer), &job.cache);
         options.threads = job.threads;
-        options.choice = if train { data.train.caption_choice } else { data.val.caption_choice };
+        options.choice = choice;
         options.cache_bytes = data.cache_bytes();
         let a = &spec.dataset.augmentation;
         if train {
@@ -61,8 +76,30 @@ impl Pairs {
         }
         let augmented = options.augment.is_some();
         // Rank 0 fills the cache that all of them read.
-        let set = Arc::new(group.first_leads(|| PairSet::open(sources, &options))?);
-        Ok(Self { set, tokenizer, augmented, images: None, texts: None, group: group.clone() })
+        let mut set = group.first_leads(|| PairSet::open(sources, &options))?;
+        let hits = match split {
+            "val" if data.val.metadata_match_eval => {
+                Hits::Attributes { accessories: data.val.metadata_match_mode == "scalar_plus_accessories" }
+            }
+            _ => Hits::Pairs(ground_truth),
+        };
+        let mask = if train { mask(spec) } else { None };
+        let attributes = attributes(split, spec, (mask, hits), &set)?;
+        if let Some(attributes) = attributes.as_ref().filter(|_| train && data.train.balance_query_types) {
+            set.balance(balance(attributes, &set, spec, group)?);
+        }
+        Ok(Self {
+            set: Arc::new(set),
+            tokenizer,
+            augmented,
+            images: None,
+            texts: None,
+            group: group.clone(),
+            attributes: attributes.map(Arc::new),
+            mask: mask.map(|mask| (mask, Exchange::named(&spec.train.siglip_loss_dist_impl) == Exchange::Local)),
+            hits,
+            pin: data.pin_memory && model.device().is_cuda(),
+        })
     }
 
     /// Embeds what frozen towers see, once.
@@ -88,17 +125,23 @@ impl Pairs {
         let draw = Draw { seed, epoch };
         let whole = self.set.batches(batch * self.group.size(), draw);
         let own = self.group.rank() * batch;
-        let plan: Vec<Vec<usize>> = whole.iter().skip(skip).map(|all| all[own..own + batch].to_vec()).collect();
-        if self.images.is_some() {
-            return Ok(self.batches_from(Source::Embedded(plan.into_iter()), draw));
-        }
-        let loader = Loader::start(Arc::clone(&self.set), plan, draw, AHEAD)?;
-        Ok(self.batches_from(Source::Loaded(loader), draw))
-    }
-
-    fn batches_from(&self, source: Source, draw: Draw) -> Epoch {
+        let whole = whole.into_iter().skip(skip).collect::<Vec<_>>();
+        let plan: Vec<Vec<usize>> = whole.iter().map(|all| all[own..own + batch].to_vec()).collect();
+        let source = if self.images.is_some() {
+            Source::Embedded(plan.into_iter())
+        } else {
+            let pin = self.pin;
+            let finish = move |batch: Batch| if pin { pinned(batch) } else { Ok(batch) };
+            Source::Loaded(Loader::start_then(Arc::clone(&self.set), plan, draw, AHEAD, finish)?)
+        };
         let share = |known: &Option<Tensor>| known.as_ref().map(Tensor::shallow_clone);
-        Epoch { set: Arc::clone(&self.set), images: share(&self.images), texts: share(&self.texts), source, draw }
+        let masked = self.mask.zip(self.attributes.as_ref()).map(|((mask, local), attributes)| {
+            let all = if local { whole.into_iter().map(|all| all[own..own + batch].to_vec()).collect() } else { whole };
+            let at = if local { 0 } else { own };
+            Masked { mask, attributes: Arc::clone(attributes), plan: all.into_iter(), own: at..at + batch }
+        });
+        let (images, texts) = (share(&self.images), share(&self.texts));
+        Ok(Epoch { set: Arc::clone(&self.set), images, texts, source, draw, masked })
     }
 
     /// Embeddings of images and texts by a model, `[N, D]` with rows of length 1.
@@ -119,8 +162,27 @@ impl Pairs {
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn measure(&self, [images, texts]: &[Tensor; 2], ground_truth: GroundTruth) -> Result<Retrieval, Failure> {
-        retrieval::evaluate(images, texts, &truth::of(&self.set, ground_truth))
+    pub fn measure(&self, [images, texts]: &[Tensor; 2]) -> Result<Retrieval, Failure> {
+        let truth = match (self.hits, &self.attributes) {
+            (Hits::Attributes { accessories }, Some(attributes)) => truth::by_attributes(attributes, accessories),
+            (Hits::Pairs(ground_truth), _) => truth::of(&self.set, ground_truth),
+            (Hits::Attributes { .. }, None) => truth::of(&self.set, GroundTruth::Paired),
+        };
+        retrieval::evaluate(images, texts, &truth)
+    }
+
+    /// Measures the texts of each kind by themselves, where attributes say what counts as a hit: `{split}/pas/{kind}_mAP` …
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn measure_kinds(&self, [images, texts]: &[Tensor; 2], split: &str) -> Result<Metrics, Failure> {
+        match (self.hits, &self.attributes) {
+            (Hits::Attributes { accessories }, Some(attributes)) => {
+                let truth = truth::by_attributes(attributes, accessories);
+                truth::of_kinds(attributes, (images, texts), (&*self.set, &truth), split)
+            }
+            _ => Ok(Metrics::new()),
+        }
     }
 
     /// Embeddings of one side, `[N, D]`, not normalised: each rank embeds its part and gets all.
@@ -144,7 +206,81 @@ impl Pairs {
     }
 }
 
-/// The batches of an epoch, images and texts.
+/// What counts as a hit in a validation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hits {
+    /// Pairs, or all that share a caption.
+    Pairs(GroundTruth),
+    /// Whatever has the attributes that a text asks for.
+    Attributes { accessories: bool },
+}
+
+/// How attributes bear on the loss.
+fn mask(spec: &Spec) -> Option<Mask> {
+    let train = &spec.train;
+    let mode = train.siglip_loss_mask_mode.as_str();
+    (mode != "none").then(|| Mask {
+        accessories: mode.starts_with("attribute_plus_accessory"),
+        positive: mode.ends_with("positive").then_some(train.compatible_positive_weight),
+        per_query: train.compatible_positive_normalization == "per_query",
+    })
+}
+
+/// The attributes of a split, where anything asks for them.
+fn attributes(
+    split: &str,
+    spec: &Spec,
+    (mask, hits): (Option<Mask>, Hits),
+    set: &PairSet,
+) -> Result<Option<Attributes>, Failure> {
+    let data = &spec.dataset;
+    let (sources, wanted) = match (split, hits) {
+        ("train", _) if data.train.kind == DatasetType::Custom => {
+            let attributes = data.train.include_attribute_metadata || mask.is_some();
+            if !attributes && !data.train.balance_query_types {
+                return Ok(None);
+            }
+            let accessories = mask.is_some_and(|m| m.accessories);
+            (&data.train.datasets, Wanted { train: true, attributes, accessories })
+        }
+        ("val", Hits::Attributes { accessories }) => {
+            (&data.val.datasets, Wanted { train: false, attributes: true, accessories })
+        }
+        _ => return Ok(None),
+    };
+    Attributes::read(sources, wanted, set, split).map(Some)
+}
+
+fn balance(attributes: &Attributes, set: &PairSet, spec: &Spec, group: &Group) -> Result<Balance, Failure> {
+    let kinds: Vec<usize> = (0..set.len()).map(|pair| attributes.kind_of(pair)).collect();
+    let mut numbers = HashMap::new();
+    let captions = set.captions().iter().map(|caption| {
+        let next = numbers.len();
+        *numbers.entry(caption.as_str()).or_insert(next)
+    });
+    let unique = spec.dataset.train.unique_caption_per_batch.then(|| captions.collect());
+    let batch = usize::try_from(spec.dataset.train.batch_size).unwrap_or(usize::MAX).saturating_mul(group.size());
+    Balance::new(&kinds, unique, batch)
+}
+
+/// A batch in page-locked memory.
+fn pinned(batch: Batch) -> Result<Batch, Failure> {
+    let pin = |t: &Tensor| t.f_pin_memory(tch::Device::Cuda(0)).map_err(failed);
+    Ok(Batch { images: pin(&batch.images)?, tokens: pin(&batch.tokens)?, index: batch.index })
+}
+
+/// A batch as a step takes it.
+#[derive(Debug)]
+pub struct Learned {
+    /// Its images.
+    pub images: Side,
+    /// Its texts.
+    pub texts: Side,
+    /// How the terms between them count, where attributes say so.
+    pub terms: Option<Terms>,
+}
+
+/// The batches of an epoch.
 #[derive(Debug)]
 pub struct Epoch {
     set: Arc<PairSet>,
@@ -152,6 +288,25 @@ pub struct Epoch {
     texts: Option<Tensor>,
     source: Source,
     draw: Draw,
+    masked: Option<Masked>,
+}
+
+/// The pairs among which each batch is contrasted, with what their attributes make of it.
+#[derive(Debug)]
+struct Masked {
+    mask: Mask,
+    attributes: Arc<Attributes>,
+    plan: std::vec::IntoIter<Vec<usize>>,
+    own: Range<usize>,
+}
+
+impl Masked {
+    fn next(&mut self) -> Option<Result<Terms, Failure>> {
+        let (all, attributes, things) = (self.plan.next()?, &self.attributes, self.mask.accessories);
+        let fits = |text: usize, image: usize| attributes.fits(all[text], all[image], things);
+        let asks = |text: usize| attributes.asks(all[text], things);
+        Some(Terms::new(self.mask, all.len(), self.own.clone(), fits, asks).map_err(failed))
+    }
 }
 
 #[derive(Debug)]
@@ -161,7 +316,7 @@ enum Source {
 }
 
 impl Iterator for Epoch {
-    type Item = Result<(Side, Side), Failure>;
+    type Item = Result<Learned, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let pick = |from: &Tensor, index: &[usize]| {
@@ -193,7 +348,11 @@ impl Iterator for Epoch {
             },
             None => Side::Input(tokens.unwrap_or_else(|| self.set.tokens(&captions_of(&index)))),
         };
-        Some(Ok((images, texts)))
+        let terms = match self.masked.as_mut().and_then(Masked::next).transpose() {
+            Ok(terms) => terms,
+            Err(failure) => return Some(Err(failure)),
+        };
+        Some(Ok(Learned { images, texts, terms }))
     }
 }
 

@@ -6,19 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 mod measure;
+mod watch;
 
 use tch::Tensor;
 
 use super::checkpoint::{self, Meta};
+use super::health::LossWatch;
 use super::optim::{Average, Optimizer, Scaler, Shards, groups};
-use super::pairs::{Epoch, Pairs, check_size};
+use super::pairs::{Epoch, Learned, Pairs, check_size};
 use super::progress::Progress;
 use super::ranks::{Group, Reducer};
 use super::schedule::Schedule;
 use super::settings::Settings;
 use super::start::Start;
 use super::step::{Among, Pass, accumulate_among, clamp_scale, scale_ceiling};
-use super::{console, device, optim, trained};
+use super::{console, device, optim, shim, trained};
 use crate::base::files;
 use crate::base::seed;
 use crate::base::time::Timestamp;
@@ -33,6 +35,7 @@ use crate::model::parameters::Part;
 use crate::model::{Clip, ClipConfig, pretrained};
 use crate::spec::sections::Spec;
 use measure::Found;
+use watch::Stepped;
 
 /// Trains as the job and the spec say.
 ///
@@ -95,6 +98,8 @@ struct Run<'a> {
     average: Option<Average>,
     train: Pairs,
     val: Pairs,
+    /// A second set to validate on: what is forgotten.
+    val2: Option<Pairs>,
     meta: Meta,
 }
 
@@ -114,11 +119,19 @@ impl<'a> Run<'a> {
         if threads > 0 {
             tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
         }
-        let mut model = build(spec, &settings, device::at(&job.gpus, place)?)?;
+        let device = device::at(&job.gpus, place)?;
+        // The kernels of a CPU repeat as they are.
+        if device.is_cuda() {
+            shim::choose_kernels(spec.train.cudnn.benchmark, spec.train.cudnn.deterministic);
+        }
+        let mut model = build(spec, &settings, device)?;
         trained::choose(&mut model, spec, settings.seed)?;
         model.set_recompute(settings.recompute);
+        model.set_patch_dropout(settings.patch_dropout);
         let mut train = open("train", spec, job, &model, events, group)?;
         let mut val = open("val", spec, job, &model, events, group)?;
+        let second = !spec.dataset.val2.datasets.is_empty();
+        let mut val2 = second.then(|| open("val2", spec, job, &model, events, group)).transpose()?;
         check_size("train", train.set.epoch_len(), settings.batch * settings.accumulate, group.size())?;
         let steps_per_epoch = (train.set.epoch_len() / settings.pairs_per_step()) as u64;
         let schedule = settings.schedule(steps_per_epoch);
@@ -144,6 +157,7 @@ impl<'a> Run<'a> {
         model.named().try_for_each(|(_, tensor)| group.spread(&tensor.detach()))?;
         train.embed_frozen(&model, settings.val_batch)?;
         val.embed_frozen(&model, settings.val_batch)?;
+        val2.iter_mut().try_for_each(|val2| val2.embed_frozen(&model, settings.val_batch))?;
         let start = match settings.objective.preserve {
             Some(_) => Some(Start::new(build(spec, &settings, model.device())?, &val, settings.val_batch)?),
             None => None,
@@ -168,6 +182,7 @@ impl<'a> Run<'a> {
             average,
             train,
             val,
+            val2,
             meta,
         })
     }
@@ -185,7 +200,14 @@ impl<'a> Run<'a> {
             if let Some(why) = self.asked_to_stop()? {
                 return Ok(Some(why));
             }
-            let loss = self.step(&mut batches)?;
+            let Stepped { loss, overflowed } = match self.step(&mut batches) {
+                Err(failure) if failure.kind == FailureKind::NonFiniteLoss => {
+                    self.tell(JobEvent::LossNotFinite { epoch, step: self.meta.step })?;
+                    return Err(failure);
+                }
+                stepped => stepped?,
+            };
+            self.watch(Stepped { loss, overflowed })?;
             self.meta.loss_sum += loss;
             images += self.settings.pairs_per_step();
             self.progress.set_loss(loss);
@@ -217,8 +239,8 @@ impl<'a> Run<'a> {
         Ok(None)
     }
 
-    /// One optimiser step on the next batches; the mean of their losses.
-    fn step(&mut self, batches: &mut Epoch) -> Result<f64, Failure> {
+    /// One optimiser step on the next batches.
+    fn step(&mut self, batches: &mut Epoch) -> Result<Stepped, Failure> {
         let (settings, factor) = (&self.settings, self.schedule.factor(self.meta.step));
         let loss_scale = self.meta.scaler.map_or(1.0, |s| s.scale);
         let share = 1.0 / settings.accumulate as f64;
@@ -226,11 +248,11 @@ impl<'a> Run<'a> {
         self.optimizer.zero_grad()?;
         let mut loss = 0.0;
         let batches = batches.by_ref().take(settings.accumulate).collect::<Result<Vec<_>, _>>()?;
-        for (i, (images, texts)) in batches.into_iter().enumerate() {
+        for (i, Learned { images, texts, terms }) in batches.into_iter().enumerate() {
             let start = self.start.as_ref().map(Start::model);
             self.model.set_dropout(Some(seed::child(self.meta.seed, &self.dropout(i))));
             let last = (i + 1 == settings.accumulate).then_some(&self.reducer);
-            let among = Among { group: self.group, last };
+            let among = Among { group: self.group, last, terms: terms.as_ref() };
             let value = accumulate_among(among, &self.model, &settings.objective, (&images, &texts), start, pass)?;
             self.model.set_dropout(None);
             loss += share * value.f_double_value(&[]).map_err(failed)?;
@@ -260,7 +282,8 @@ impl<'a> Run<'a> {
                 average.follow(self.meta.step)?;
             }
         }
-        Ok(loss)
+        let overflowed = self.meta.scaler.filter(|_| !finite).map(|s| s.scale);
+        Ok(Stepped { loss, overflowed })
     }
 
     /// The stream of what is dropped in batch `i` of the next step; other ranks have other pairs and drop other inputs.
@@ -387,6 +410,8 @@ fn fresh_meta(spec: &Spec, settings: &Settings, steps_per_epoch: u64, horizon: u
         top: Vec::new(),
         seed: settings.seed,
         scaler,
+        losses: LossWatch::default(),
+        start_variance: None,
         spec_hash,
     }
 }

@@ -57,6 +57,23 @@ mod tests {
         assert_eq!(factors(Shape::Cosine), [0.5, 1.0, 1.0, 0.853_553, 0.5, 0.146_447, 0.0, 0.0]);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn factor_rises_to_the_peak_then_never_rises_again(warmup in 0u64..50, rest in 1u64..200, shape in 0usize..3) {
+            let shape = [Shape::Cosine, Shape::Linear, Shape::Constant][shape];
+            let schedule = Schedule { shape, warmup, horizon: warmup + rest };
+            let factors: Vec<f64> = (0..schedule.horizon + 5).map(|step| schedule.factor(step)).collect();
+            proptest::prop_assert!(factors.iter().all(|f| (0.0..=1.0).contains(f)));
+            let (ramp, after) = factors.split_at(warmup as usize);
+            proptest::prop_assert!(ramp.windows(2).all(|w| w[0] < w[1]) && ramp.last().is_none_or(|last| *last == 1.0));
+            proptest::prop_assert!(after.windows(2).all(|w| w[0] >= w[1]) && after[0] == 1.0);
+            let end = if shape == Shape::Constant { 1.0 } else { 0.0 };
+            proptest::prop_assert!((factors[schedule.horizon as usize] - end).abs() < 1e-12);
+            // A run that is stopped sooner has the same rates: nothing but the horizon counts.
+            proptest::prop_assert_eq!(schedule.factor(warmup + rest / 2), factors[(warmup + rest / 2) as usize]);
+        }
+    }
+
     #[test]
     fn factor_without_ramp_starts_at_the_peak() {
         assert_eq!(Schedule { shape: Shape::Cosine, warmup: 0, horizon: 10 }.factor(0), 1.0);

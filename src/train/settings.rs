@@ -44,6 +44,8 @@ pub struct Settings {
     pub accumulate: usize,
     /// Pairs whose activations are held at a time; `None` is the whole batch.
     pub micro_batch: Option<i64>,
+    /// Share of an image's patches that a step leaves out.
+    pub patch_dropout: f64,
     /// Kind of the matrix products' operands.
     pub kind: Kind,
     /// Coefficients of the optimiser.
@@ -75,7 +77,6 @@ impl Settings {
                 problems.push(what.to_owned());
             }
         };
-        refuse(train.siglip_loss_mask_mode != "none", "train.siglip_loss_mask_mode needs attributes; use none");
         let betas: [f64; 2] = train.optim.betas.as_slice().try_into().unwrap_or([f64::NAN; 2]);
         refuse(!betas.iter().all(|b| (0.0..1.0).contains(b)), "train.optim.betas: expected two numbers in 0 <= x < 1");
         refuse(train.grad_clip_norm.is_some_and(|n| n.is_nan() || n <= 0.0), "train.grad_clip_norm must be above 0");
@@ -107,6 +108,7 @@ impl Settings {
             objective: objective(spec),
             accumulate: usize::try_from(train.accumulate_grad_batches.max(1)).unwrap_or(usize::MAX),
             micro_batch: train.micro_batch_size.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+            patch_dropout: train.patch_dropout,
             kind: match train.precision {
                 Precision::Fp32 => Kind::Float,
                 Precision::Bf16 => Kind::BFloat16,

@@ -4,6 +4,8 @@
 #include "shim.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_addcmul.h>
 #include <ATen/ops/_foreach_div.h>
@@ -163,6 +165,24 @@ char *ct_zero_grad(at::Tensor *const *parameters, int64_t n) {
   return guarded([&] {
     for (int64_t i = 0; i < n; i++)
       parameters[i]->mutable_grad() = at::Tensor();
+  });
+}
+
+// Which kernels the GPU's libraries may use: the fastest of those that were tried, and only those that repeat bit by bit.
+void ct_kernels(bool benchmark, bool deterministic) {
+  auto &context = at::globalContext();
+  context.setBenchmarkCuDNN(benchmark);
+  context.setDeterministicCuDNN(deterministic);
+  // An operation without such a kernel warns instead of failing; memory that is written anyway is not filled first.
+  context.setDeterministicAlgorithms(deterministic, true);
+  context.setDeterministicFillUninitializedMemory(false);
+}
+
+// Most bytes that tensors took of a GPU at a time.
+char *ct_peak_memory(int64_t device, int64_t *out) {
+  return guarded([&] {
+    auto stats = at::accelerator::getDeviceStats(static_cast<c10::DeviceIndex>(device));
+    *out = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
   });
 }
 

@@ -53,6 +53,8 @@ unsafe extern "C" {
     fn ct_grad_norm(parameters: *const Ptr, n: i64, out: *mut *mut std::ffi::c_void) -> *mut c_char;
     fn ct_zero_grad(parameters: *const Ptr, n: i64) -> *mut c_char;
     fn ct_keep_freed_memory();
+    fn ct_kernels(benchmark: bool, deterministic: bool);
+    fn ct_peak_memory(device: i64, out: *mut i64) -> *mut c_char;
 }
 
 /// Which optimiser makes a step.
@@ -143,6 +145,20 @@ pub(super) fn zero_grad(parameters: &[Tensor]) -> Result<(), Failure> {
     let p = pointers(parameters);
     // SAFETY: a list of live tensors.
     checked(unsafe { ct_zero_grad(p.as_ptr(), p.len() as i64) })
+}
+
+/// Chooses the kernels of a GPU (`train.cudnn`): the fastest of those that were tried, and only those that repeat bit by bit.
+pub(super) fn choose_kernels(benchmark: bool, deterministic: bool) {
+    // SAFETY: only sets switches of libtorch's context.
+    unsafe { ct_kernels(benchmark, deterministic) };
+}
+
+/// Most bytes that tensors took of a GPU at a time.
+pub(super) fn peak_memory(device: usize) -> Result<u64, Failure> {
+    let mut bytes = 0;
+    // SAFETY: a place to write to.
+    checked(unsafe { ct_peak_memory(device as i64, &raw mut bytes) })?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
 /// Lets the process keep freed activations for the next step.

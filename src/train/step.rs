@@ -3,7 +3,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::loss::Objective;
+use super::loss::{Objective, Terms};
 use super::ranks::{Group, Reducer};
 use crate::journal::failure::Failure;
 use crate::model::Clip;
@@ -30,7 +30,9 @@ impl Side {
         match (self, part) {
             (Self::Embedded(x), _) => x.f_narrow(0, start, n)?.f_to_device(model.device()),
             (Self::Input(x), Part::Vision) => {
-                model.encode_image(&x.f_narrow(0, start, n)?.f_to_device(model.device())?)
+                // From page-locked memory the copy does not wait.
+                let own = x.f_narrow(0, start, n)?;
+                model.encode_image(&own.f_to_device_(model.device(), own.kind(), true, false)?)
             }
             (Self::Input(x), _) => model.encode_text(&x.f_narrow(0, start, n)?),
         }
@@ -59,6 +61,8 @@ pub struct Among<'a> {
     pub group: &'a Group,
     /// What takes the gradients to them, when this is the last batch of the step.
     pub last: Option<&'a Reducer>,
+    /// How the terms between them count, where attributes say so.
+    pub terms: Option<&'a Terms>,
 }
 
 /// Adds the gradients of a batch to those that are there; returns the value of the objective, a scalar on the device.
@@ -73,7 +77,7 @@ pub fn accumulate(
     start: Option<&Clip>,
     pass: Pass,
 ) -> Result<Tensor, Failure> {
-    accumulate_among(Among { group: &Group::alone(), last: None }, model, objective, sides, start, pass)
+    accumulate_among(Among { group: &Group::alone(), last: None, terms: None }, model, objective, sides, start, pass)
 }
 
 /// [`accumulate`] of this rank's share of a batch; the gradients are those of all ranks once the reducer has finished, and
@@ -102,7 +106,7 @@ pub fn accumulate_among(
         let (scale, bias) = (model.logit_scale(), model.logit_bias());
         if micro >= rows {
             let own = [images.embed(model, Part::Vision, 0, rows)?, texts.embed(model, Part::Text, 0, rows)?];
-            let value = objective.forward_among(among.group, [&own[0], &own[1]], start, scale, bias)?;
+            let value = objective.forward_among((among.group, among.terms), [&own[0], &own[1]], start, scale, bias)?;
             among.last.iter().for_each(|reducer| reducer.arm());
             value.f_mul_scalar(pass.factor)?.f_backward()?;
             return value.f_detach();
@@ -112,7 +116,7 @@ pub fn accumulate_among(
             features.f_detach()?.f_set_requires_grad(side.takes_gradients(model, part))
         };
         let own = [features(sides[0])?, features(sides[1])?];
-        let value = objective.forward_among(among.group, [&own[0], &own[1]], start, scale, bias)?;
+        let value = objective.forward_among((among.group, among.terms), [&own[0], &own[1]], start, scale, bias)?;
         value.f_mul_scalar(pass.factor)?.f_backward()?;
         let trained = sides.into_iter().zip(&own).filter(|(_, features)| features.requires_grad());
         let parts = trained.flat_map(|(side, features)| chunks(rows, micro).map(move |chunk| (side, features, chunk)));

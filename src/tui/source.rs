@@ -176,6 +176,7 @@ impl Source {
         if let Some(path) = &trial.checkpoint {
             lines.push(format!("checkpoint  {}", folder.path().join(path).display()));
         }
+        lines.extend(trial.signals.iter().map(|s| format!("sign        {}", s.message)));
         lines.extend(trial.notes.iter().map(|note| format!("note        {}", text::printable(note))));
         lines
     }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::artifact;
 use crate::base::files;
-use crate::data::{OpenOptions, PairSet};
+use crate::data::attributes::Wanted;
+use crate::data::{Attributes, DataSource, OpenOptions, PairSet};
 use crate::eval::embedder::in_batches;
 use crate::eval::retrieval;
 use crate::infer::source::Source;
@@ -47,6 +48,7 @@ pub fn run(
     options.choice = spec.dataset.val.caption_choice;
     options.cache_bytes = spec.dataset.cache_bytes();
     let pairs = PairSet::open(sources, &options)?;
+    let attributes = attributes(spec, sources, &pairs)?;
     let ready = JobEvent::DataReady {
         split: "val".into(),
         pairs: pairs.len(),
@@ -75,8 +77,15 @@ pub fn run(
     let (images, texts) = embedded?;
     let grouped = GroundTruth::CaptionGroups;
     let ground_truth = if section.ground_truth == grouped { grouped } else { spec.dataset.val.ground_truth };
-    let measured = retrieval::evaluate(&images, &texts, &train::truth::of(&pairs, ground_truth))?;
-    let (metrics, intervals) = (measured.metrics("val"), measured.intervals("val"));
+    let truth = match &attributes {
+        Some((attributes, accessories)) => train::truth::by_attributes(attributes, *accessories),
+        None => train::truth::of(&pairs, ground_truth),
+    };
+    let measured = retrieval::evaluate(&images, &texts, &truth)?;
+    let (mut metrics, intervals) = (measured.metrics("val"), measured.intervals("val"));
+    if let Some((attributes, _)) = &attributes {
+        metrics.extend(train::truth::of_kinds(attributes, (&images, &texts), (&pairs, &truth), "val")?);
+    }
     let seconds = start.elapsed().as_secs_f64();
     let plain: Map<String, Value> =
         metrics.iter().map(|(k, v)| (k.trim_start_matches("val/").to_owned(), json!(v))).collect();
@@ -98,6 +107,18 @@ pub fn run(
     files::atomic_write(&file, format!("{results:#}\n").as_bytes())?;
     artifact::announce(events, "results", &file)?;
     Ok(Outcome::Completed)
+}
+
+/// The attributes by which hits count, where the spec says so, and whether accessories are among them.
+fn attributes(spec: &Spec, sources: &[DataSource], pairs: &PairSet) -> Result<Option<(Attributes, bool)>, Failure> {
+    let mode = match spec.evaluate.pas_ground_truth_mode.as_str() {
+        "paired_caption" if spec.dataset.val.metadata_match_eval => spec.dataset.val.metadata_match_mode.as_str(),
+        "paired_caption" => return Ok(None),
+        mode => mode,
+    };
+    let accessories = mode == "scalar_plus_accessories";
+    let wanted = Wanted { train: false, attributes: true, accessories };
+    Ok(Some((Attributes::read(sources, wanted, pairs, "val")?, accessories)))
 }
 
 /// The model that `<action>.checkpoint` names.

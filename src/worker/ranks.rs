@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::{failed, panics, signals::Signals, started};
 use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
-use crate::base::process::ProcessRef;
+use crate::base::process::{ProcessRef, host};
 use crate::base::rank::Rank;
 use crate::base::time::{Clock, SystemClock};
 use crate::journal::checkpoint::Resume;
@@ -97,6 +97,18 @@ pub(super) fn follow(dir: &JobDir, rank: &Rank) -> Result<ExitCode, Problems> {
     }
 }
 
+/// A GPU takes one rank: NCCL connects no two on the same.
+fn one_gpu_each(group: &Group, place: usize, job: &Job) -> Result<(), Failure> {
+    let Some(gpu) = train::device::name(&job.gpus, place) else { return Ok(()) };
+    let host = host();
+    let Some((one, other)) = group.first_alike(&format!("{host}/{gpu}"))? else { return Ok(()) };
+    let why = format!(
+        "ranks {one} and {other} would share a GPU (rank {} is on GPU {gpu} of {host}): a GPU takes one rank; lower train.num_gpus, or give each process its own (train.gpu_ids, CUDA_VISIBLE_DEVICES)",
+        group.rank()
+    );
+    Err(Failure::new(FailureKind::Unavailable, why))
+}
+
 /// Trains as rank 0 was asked to.
 fn work(
     group: &Group,
@@ -107,6 +119,7 @@ fn work(
 ) -> Result<Outcome, Failure> {
     let job = group.of_first(job.cloned())?;
     let Some(job) = job else { return Err(Failure::new(FailureKind::Lost, "rank 0 named no job")) };
+    one_gpu_each(group, place, &job)?;
     if !group.leads() {
         tch::set_num_threads(i32::try_from(job.threads).unwrap_or(1));
         let me = ProcessRef::current();

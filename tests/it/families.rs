@@ -186,6 +186,25 @@ fn bfloat16_stays_close_in_every_family() {
 }
 
 #[test]
+fn patch_dropout_of_every_family_is_for_training_alone() {
+    for name in FAMILIES {
+        let (mut model, data) = (loaded(name, &config(name)), golden(name));
+        let whole = images(&model, &data);
+        model.set_patch_dropout(0.5);
+        assert_eq!(images(&model, &data), whole, "{name}: patches are dropped although nothing is trained");
+        let under = |seed| {
+            model.set_dropout(Some(seed));
+            let out = images(&model, &data);
+            model.set_dropout(None);
+            out
+        };
+        assert_eq!(under(1), under(1), "{name}");
+        assert_ne!(under(1), under(2), "{name}");
+        assert!(distance(&under(1), &whole) > 0.0 && under(1).isfinite().all().int64_value(&[]) == 1, "{name}");
+    }
+}
+
+#[test]
 fn training_tells_the_pairs_of_every_family_apart() {
     for name in FAMILIES {
         let (model, data) = (loaded(name, &config(name)), golden(name));

@@ -3,6 +3,8 @@
 #[cfg(feature = "torch")]
 mod again;
 #[cfg(feature = "torch")]
+mod attributes;
+#[cfg(feature = "torch")]
 mod bad_data;
 mod bench;
 mod cli;
@@ -44,6 +46,8 @@ mod retrieval;
 mod search;
 #[cfg(feature = "torch")]
 mod shards;
+#[cfg(feature = "torch")]
+mod signals;
 mod slurm;
 mod space;
 mod spec;
@@ -59,6 +63,8 @@ mod tidy;
 mod train;
 #[cfg(feature = "torch")]
 mod train_curves;
+#[cfg(feature = "torch")]
+mod train_families;
 #[cfg(feature = "torch")]
 mod train_steps;
 mod tui;

@@ -36,6 +36,9 @@ fn collectives_give_every_rank_the_same() {
         group.spread(&first).unwrap();
         let word = group.of_first(format!("from {}", group.rank())).unwrap();
         let any = group.any(group.rank() == 2).unwrap();
+        let alike = ["a/0", "a/1", "a/0"][group.rank()];
+        assert_eq!(group.first_alike(alike).unwrap(), Some((0, 2)));
+        assert_eq!(group.first_alike(&format!("a/{}", group.rank())).unwrap(), None);
         (numbers(&sum), numbers(&first), numbers(&group.all_gather(&own).unwrap()), word, any)
     });
     let expected = (vec![3.0, 3.0], vec![0.0, 1.0], vec![0.0, 1.0, 1.0, 1.0, 2.0, 1.0], "from 0".to_owned(), true);

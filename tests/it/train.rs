@@ -209,7 +209,7 @@ fn run_paused_at_an_epoch_and_resumed_has_the_same_bits() {
 #[test]
 fn run_with_each_optimizer_and_option_resumes_with_the_same_bits() {
     let toy = Toy::new(16);
-    let options: [&[&str]; 6] = [
+    let options: [&[&str]; 7] = [
         &[
             "peft.enabled=true",
             "peft.vision.mode=lora",
@@ -221,6 +221,7 @@ fn run_with_each_optimizer_and_option_resumes_with_the_same_bits() {
         &["train.optim.optimizer_type=lion", "train.ema_decay=0.9"],
         &["train.precision=fp16", "train.ema_decay=0.5", "train.micro_batch_size=3"],
         &["train.accumulate_grad_batches=2", "model.locked_vision_blocks=1"],
+        &["train.patch_dropout=0.5", "train.micro_batch_size=3", "train.grad_checkpointing=true"],
         &["regularization.enabled=true", "train.triplet_loss_weight=0.3", "train.loss_type=siglip"],
     ];
     for (i, options) in options.into_iter().enumerate() {

@@ -14,6 +14,8 @@ pub struct DatasetSection {
     pub train: TrainData,
     /// Pairs to measure on, after epochs and by evaluate.
     pub val: ValData,
+    /// Pairs of another kind to measure on as well, which shows what is forgotten.
+    pub val2: Val2Data,
     /// Random changes to training images; scale `[1.0, 1.0]`, an empty color_jitter and grayscale 0 switch them off.
     pub augmentation: AugmentationSection,
     /// Keep batches in page-locked memory, which a GPU reads faster.
@@ -86,6 +88,18 @@ pub struct ValData {
     pub metadata_match_eval: bool,
     /// Which attributes must agree for such a hit.
     pub metadata_match_mode: String,
+    /// What counts as a hit: only the paired text or image, or every pair that shares the caption.
+    pub ground_truth: GroundTruth,
+}
+
+/// `dataset.val2`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Val2Data {
+    /// Sources of the second validation set; none means that there is none.
+    pub datasets: Vec<DataSource>,
+    /// Which of several captions of an image: the first or all.
+    pub caption_choice: CaptionChoice,
     /// What counts as a hit: only the paired text or image, or every pair that shares the caption.
     pub ground_truth: GroundTruth,
 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use automl::{AutomlPolicy, AutomlSection, LauncherSection, LauncherType, Retention, RetentionSection};
 pub use dataset::{
-    AugmentationSection, CaptionChoice, DataSource, DatasetSection, DatasetType, TrainData, ValData, WdsSection,
+    AugmentationSection, CaptionChoice, DataSource, DatasetSection, DatasetType, TrainData, Val2Data, ValData,
+    WdsSection,
 };
 pub use deploy::{
     EncoderType, EngineType, EvaluateSection, ExportSection, GenTrtEngineSection, GroundTruth, InferenceSection,
@@ -21,8 +22,8 @@ pub use deploy::{
 };
 pub use model::{ModelSection, PeftSection, PeftTower};
 pub use train::{
-    CheckpointerSection, CudnnSection, LossType, OptimSection, OptimizerType, Precision, RegularizationSection,
-    ScheduleShape, TrainSection,
+    CheckpointerSection, CudnnSection, LossType, OnSignal, OptimSection, OptimizerType, Precision,
+    RegularizationSection, ScheduleShape, TrainSection,
 };
 
 /// The whole spec.

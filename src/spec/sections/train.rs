@@ -66,6 +66,12 @@ pub struct TrainSection {
     pub pretrained_model_path: Option<PathBuf>,
     /// Measure every so many steps, wherever in an epoch, instead of by validation_interval; the end is always measured.
     pub val_check_interval: Option<i64>,
+    /// What follows when the embeddings have become alike.
+    pub on_collapse: OnSignal,
+    /// What follows when the loss of a step is far above what was usual.
+    pub on_loss_spike: OnSignal,
+    /// Share of an image's patches that a training step leaves out; 0 leaves out none.
+    pub patch_dropout: f64,
     /// CPU threads of libtorch; 0 leaves the choice to the slot or to libtorch.
     pub threads: u64,
 }
@@ -142,6 +148,16 @@ pub struct RegularizationSection {
     pub cosine_weight: f64,
     /// Weight of the difference between the similarities within a batch.
     pub similarity_weight: f64,
+}
+
+/// What follows an early sign that a training goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnSignal {
+    /// It is told, in the journal.
+    Warn,
+    /// The training fails by name; a study learns that the point is infeasible.
+    Stop,
 }
 
 /// The contrastive loss.

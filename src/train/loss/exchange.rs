@@ -4,6 +4,7 @@
 
 use tch::{TchError, Tensor};
 
+use super::terms::Terms;
 use super::{clip, siglip};
 use crate::train::ranks::Group;
 
@@ -70,8 +71,13 @@ impl Pairs<'_> {
         clip::of(&rows, &columns, self.offset(group))
     }
 
-    /// The sigmoid loss.
-    pub(super) fn siglip(&self, group: &Group, exchange: Exchange) -> Result<Tensor, TchError> {
+    /// The sigmoid loss. `terms` weigh own images against the texts that the exchange brings, which is then all or none.
+    pub(super) fn siglip(&self, group: &Group, exchange: Exchange, terms: Option<&Terms>) -> Result<Tensor, TchError> {
+        if let Some(terms) = terms {
+            let local = group.size() == 1 || exchange == Exchange::Local;
+            let texts = if local { self.texts.shallow_clone() } else { group.gathered(self.texts)? };
+            return siglip::weighted(&self.logits(self.images, &texts)?, terms);
+        }
         if group.size() == 1 || exchange == Exchange::Local {
             return siglip::of(&self.logits(self.images, self.texts)?, 0);
         }

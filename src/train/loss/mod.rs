@@ -4,6 +4,7 @@ mod clip;
 mod exchange;
 mod preserve;
 mod siglip;
+mod terms;
 mod triplet;
 
 use tch::{Kind, TchError, Tensor};
@@ -13,6 +14,7 @@ use exchange::Pairs;
 
 pub use exchange::Exchange;
 pub use preserve::{Preserve, drift};
+pub use terms::{Mask, Terms};
 
 /// Which contrastive loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +76,17 @@ impl Objective {
         log_scale: &Tensor,
         bias: Option<&Tensor>,
     ) -> Result<Tensor, TchError> {
-        self.forward_among(&Group::alone(), own, start, log_scale, bias)
+        self.forward_among((&Group::alone(), None), own, start, log_scale, bias)
     }
 
     /// [`Objective::forward`] of this rank's share of a batch: the mean of the values, and of the gradients, over all ranks is
-    /// that of one process with the whole batch.
+    /// that of one process with the whole batch. `terms` are the weights of the sigmoid loss's terms, where they have any.
     ///
     /// # Errors
     /// When libtorch fails or a rank is gone.
     pub fn forward_among(
         &self,
-        group: &Group,
+        (group, terms): (&Group, Option<&Terms>),
         own: [&Tensor; 2],
         start: Option<[&Tensor; 2]>,
         log_scale: &Tensor,
@@ -94,7 +96,7 @@ impl Objective {
         let pairs = Pairs { images: &images, texts: &texts, scale: &log_scale.f_exp()?, bias };
         let mut value = match self.loss {
             Loss::Clip => pairs.clip(group),
-            Loss::Siglip => pairs.siglip(group, self.exchange),
+            Loss::Siglip => pairs.siglip(group, self.exchange, terms),
         }?;
         if let Some(Triplet { weight, margin }) = self.triplet {
             let (all_images, all_texts) = (group.gathered(&images)?, group.gathered(&texts)?);

@@ -11,6 +11,7 @@ use tch::{Kind, TchError, Tensor};
 use super::checked;
 use super::store::{Store, millis, text};
 use crate::base::rank::Rank;
+use crate::base::seed;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::model::clip::failed;
 
@@ -199,6 +200,17 @@ impl Group {
         }
         let bytes = Vec::<u8>::try_from(&text).map_err(failed)?;
         serde_json::from_slice(&bytes).map_err(|e| Failure::new(FailureKind::Unknown, format!("from rank 0: {e}")))
+    }
+
+    /// The first two ranks that say the same.
+    ///
+    /// # Errors
+    /// `Lost` when a rank is gone.
+    pub fn first_alike(&self, word: &str) -> Result<Option<(usize, usize)>, Failure> {
+        let own = Tensor::from_slice(&[seed::child(0, word) as i64]);
+        let all = Vec::<i64>::try_from(&self.all_gather(&own)?).map_err(failed)?;
+        let before = |i: usize| all[..i].iter().position(|other| *other == all[i]);
+        Ok((1..all.len()).find_map(|i| before(i).map(|other| (other, i))))
     }
 
     /// Does something on rank 0 and only then on the others, which find what it left (a cache).

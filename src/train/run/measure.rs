@@ -6,7 +6,9 @@ use super::Run;
 use crate::journal::event::{Intervals, JobEvent, Metrics};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::layout::CheckpointDir;
+use crate::model::clip::failed;
 use crate::train::checkpoint::{self, Best};
+use crate::train::health::Spread;
 use crate::train::optim::Average;
 use crate::train::{console, cost, keep};
 
@@ -59,6 +61,7 @@ impl Run<'_> {
         }
         let seconds = start.elapsed().as_secs_f64();
         self.record(JobEvent::Validated { epoch, step, metrics: metrics.clone(), intervals, seconds })?;
+        self.watch_embeddings(&metrics, epoch)?;
         let mut found = Found::default();
         if step == 0 {
             return Ok(found);
@@ -77,13 +80,26 @@ impl Run<'_> {
     }
 
     fn measure(&mut self) -> Result<(Metrics, Intervals), Failure> {
-        let truth = self.spec.dataset.val.ground_truth;
         let embeddings = self.val.embeddings(&self.model, self.settings.val_batch)?;
+        let batch = self.settings.val_batch;
+        let second = self.val2.as_ref().map(|val2| val2.embeddings(&self.model, batch)).transpose()?;
         if !self.group.leads() {
             return Ok(Default::default());
         }
-        let measured = self.val.measure(&embeddings, truth)?;
-        let (mut metrics, intervals) = (measured.metrics("val"), measured.intervals("val"));
+        let measured = self.val.measure(&embeddings)?;
+        let (mut metrics, mut intervals) = (measured.metrics("val"), measured.intervals("val"));
+        metrics.extend(self.val.measure_kinds(&embeddings, "val")?);
+        if let Some((val2, embeddings)) = self.val2.as_ref().zip(second) {
+            let measured = val2.measure(&embeddings)?;
+            metrics.extend(measured.metrics("val2"));
+            intervals.extend(measured.intervals("val2"));
+        }
+        for (name, rows) in ["img", "txt"].into_iter().zip(&embeddings) {
+            let Spread { variance, uniformity } = Spread::of(rows).map_err(failed)?;
+            let finite = |value: f64| Some(value).filter(|v| v.is_finite());
+            metrics.insert(format!("val/{name}_variance"), finite(variance));
+            metrics.insert(format!("val/{name}_uniformity"), finite(uniformity));
+        }
         if let Some(start) = &self.start {
             metrics.extend(start.drift(&embeddings)?);
         }
