@@ -6,6 +6,7 @@ pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod doctor;
+pub mod export;
 pub mod importance;
 pub mod job;
 mod launcher;
@@ -15,6 +16,7 @@ pub mod model;
 pub mod output;
 mod parent;
 pub mod promote;
+pub mod report;
 pub mod reproduce;
 pub mod retry;
 pub mod schema;
@@ -64,9 +66,9 @@ enum Cmd {
     /// Write image and text embeddings.
     #[command(name = "inference")]
     Inference(action::Args),
-    /// Write ONNX graphs of a checkpoint, checked against libtorch.
+    /// Write ONNX graphs of a checkpoint, checked against libtorch; or a study for another tool.
     #[command(name = "export")]
-    Export(action::Args),
+    Export(export::Args),
     /// Build TensorRT engines of ONNX graphs.
     #[command(name = "gen_trt_engine")]
     GenTrtEngine(action::Args),
@@ -94,6 +96,9 @@ enum Cmd {
     /// How much each parameter of a study matters.
     #[command(name = "importance")]
     Importance(importance::Args),
+    /// A report of a study: one page with plots, or Markdown, CSV, images.
+    #[command(name = "report")]
+    Report(report::Args),
     /// Stop a study, or one trial for good.
     #[command(name = "stop")]
     Stop(steer::Args),
@@ -179,7 +184,7 @@ fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
         Cmd::Train(args) => train::run(&args),
         Cmd::Evaluate(args) => action::run(Action::Evaluate, &args),
         Cmd::Inference(args) => action::run(Action::Inference, &args),
-        Cmd::Export(args) => action::run(Action::Export, &args),
+        Cmd::Export(args) => export::run(&args),
         Cmd::GenTrtEngine(args) => action::run(Action::GenTrtEngine, &args),
         Cmd::Sweep(args) => sweep::run(&args),
         Cmd::Reproduce(args) => reproduce::run(&args),
@@ -189,6 +194,7 @@ fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
         Cmd::Logs(args) => logs::run(&args),
         Cmd::Compare(args) => compare::run(&args),
         Cmd::Importance(args) => importance::run(&args),
+        Cmd::Report(args) => report::run(&args),
         Cmd::Stop(args) => steer::stop(&args),
         Cmd::Pause(args) => steer::pause(&args),
         Cmd::Resume(args) => steer::resume(&args),

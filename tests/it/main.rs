@@ -41,6 +41,7 @@ mod onnx;
 mod pixels;
 #[cfg(feature = "torch")]
 mod ranks;
+mod report;
 #[cfg(feature = "torch")]
 mod retrieval;
 mod search;

@@ -1,0 +1,53 @@
+//! Words of others in formats with signs of their own: captions, names and messages are anybody's.
+
+/// For text and for quoted attributes of HTML. Control characters, which no text needs, become spaces.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' | '\t' => out.push(c),
+            // Marks that turn the direction of text would let a name look like another.
+            c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// For a cell of a Markdown table: one line, without marks that would be taken for the table's, for HTML or for links.
+pub fn markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_words_stay_words() {
+        assert_eq!(
+            escape("</script><img src=x onerror='a(\"b\")'>"),
+            "&lt;/script&gt;&lt;img src=x onerror=&#39;a(&quot;b&quot;)&#39;&gt;"
+        );
+        assert_eq!(escape("a\u{0}b\u{202e}c&amp;"), "a b c&amp;amp;");
+        assert_eq!(markdown("a|b\n`c` <i> [x](y)"), "a\\|b \\`c\\` &lt;i> \\[x\\](y)");
+    }
+}
