@@ -22,6 +22,8 @@ system_packages() {
   command -v make >/dev/null || need+=(make)
   command -v python3 >/dev/null || need+=(python3)
   python3 -m pip --version >/dev/null 2>&1 || need+=(python3-pip)
+  # Without it JPEGs are decoded by plain C, with the same pixels in about twice the time.
+  [ "$(uname -m)" = x86_64 ] && ! command -v nasm >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && need+=(nasm)
   [ ${#need[@]} -eq 0 ] && return
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq && apt-get install -y -qq --no-install-recommends "${need[@]}"

@@ -6,12 +6,30 @@ use crate::base::exit::ExitCode;
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `train`.
-    #[arg(value_name = "train")]
+    /// `train` (steps on synthetic batches) or `data` (image files to batches).
+    #[arg(value_name = "train|data")]
     pub subject: String,
-    /// An open_clip model config.
-    #[arg(long, value_name = "FILE.json")]
-    pub config: std::path::PathBuf,
+    /// An open_clip model config (train).
+    #[arg(long, value_name = "FILE.json", required_if_eq("subject", "train"))]
+    pub config: Option<std::path::PathBuf>,
+    /// Folder of images (data).
+    #[arg(long, value_name = "DIR", required_if_eq("subject", "data"))]
+    pub image_dir: Option<std::path::PathBuf>,
+    /// Names of the images to take (data).
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<std::path::PathBuf>,
+    /// Side that images are brought to (data).
+    #[arg(long, default_value_t = 224)]
+    pub size: u32,
+    /// Augment as in training (data).
+    #[arg(long)]
+    pub augment: bool,
+    /// Use the study's cache, as all epochs and trials do; without, every epoch decodes every file (data).
+    #[arg(long)]
+    pub cached: bool,
+    /// Epochs that are measured; the best one counts (data).
+    #[arg(long, default_value_t = 2)]
+    pub epochs: u32,
     /// Images of a step.
     #[arg(long, default_value_t = 64)]
     pub batch: i64,
@@ -27,7 +45,7 @@ pub struct Args {
     /// `fp32` or `bf16`.
     #[arg(long, default_value = "fp32")]
     pub precision: String,
-    /// Threads of libtorch.
+    /// Threads of libtorch, or of the decoder.
     #[arg(long, default_value_t = 2)]
     pub threads: usize,
     /// `cpu` or `cuda`.
@@ -40,21 +58,63 @@ pub struct Args {
 /// # Errors
 /// Every problem that keeps it from doing its work.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
-    if args.subject != "train" {
-        let problem = Problem::new(format!("there is no benchmark {:?}", args.subject)).help("`cliptune bench train`");
-        return Err(Problems::one(ExitCode::Usage, problem));
+    match (args.subject.as_str(), &args.config, &args.image_dir) {
+        ("train", Some(config), _) => measure(args, config),
+        ("data", _, Some(images)) => measure_data(args, images),
+        _ => {
+            let problem = Problem::new(format!("there is no benchmark {:?}", args.subject));
+            Err(Problems::one(ExitCode::Usage, problem.help("`cliptune bench train` or `cliptune bench data`")))
+        }
     }
-    measure(args)
 }
 
 #[cfg(not(feature = "torch"))]
-fn measure(_args: &Args) -> Result<ExitCode, Problems> {
+fn measure(_args: &Args, _path: &std::path::Path) -> Result<ExitCode, Problems> {
     let problem = Problem::new("this binary was built without libtorch").help("build it with the feature `torch`");
     Err(Problems::one(ExitCode::Unavailable, problem))
 }
 
+#[cfg(not(feature = "torch"))]
+use measure as measure_data;
+
 #[cfg(feature = "torch")]
-fn measure(args: &Args) -> Result<ExitCode, Problems> {
+fn measure_data(args: &Args, images: &std::path::Path) -> Result<ExitCode, Problems> {
+    use crate::data::bench::Bench;
+    use crate::journal::failure::Failure;
+
+    let failed = |f: Failure| Problems::one(f.kind.exit(), Problem::new(f.message).help(f.kind.help()));
+    let cache = std::env::temp_dir().join(format!("cliptune-bench-{}", std::process::id()));
+    let bench = Bench {
+        image_dir: images.to_owned(),
+        list: args.list.clone(),
+        size: args.size.max(1),
+        batch: usize::try_from(args.batch).unwrap_or(1),
+        threads: args.threads.max(1),
+        train: args.augment,
+        cached: args.cached,
+        epochs: args.epochs.max(1),
+        cache: cache.clone(),
+    };
+    let measured = bench.run();
+    let _ = std::fs::remove_dir_all(&cache);
+    let measured = measured.map_err(failed)?;
+    let line = serde_json::json!({
+        "peer": "cliptune",
+        "version": env!("CARGO_PKG_VERSION"),
+        "images_per_s": (measured.images_per_s * 10.0).round() / 10.0,
+        "images": measured.images,
+        "size": args.size,
+        "workers": args.threads,
+        "train": args.augment,
+        "cached": args.cached,
+        "peak_rss_mb": peak_rss_mb(),
+    });
+    super::output::data(&line.to_string());
+    Ok(ExitCode::Ok)
+}
+
+#[cfg(feature = "torch")]
+fn measure(args: &Args, config: &std::path::Path) -> Result<ExitCode, Problems> {
     use crate::journal::failure::Failure;
     use crate::model::ClipConfig;
     use crate::train::bench::Bench;
@@ -82,7 +142,7 @@ fn measure(args: &Args) -> Result<ExitCode, Problems> {
     if device != Device::Cpu {
         crate::train::device::load_cuda().map_err(failed)?;
     }
-    let config = ClipConfig::read(&args.config).map_err(failed)?;
+    let config = ClipConfig::read(config).map_err(failed)?;
     let (batch, steps, warmup, threads) = (args.batch, args.steps, args.warmup, args.threads);
     let bench = Bench { config, batch, steps, warmup, loss, kind, threads, device };
     let measured = bench.run().map_err(failed)?;

@@ -55,10 +55,11 @@ mod with_torch {
     use crate::base::exit::ExitCode;
     use crate::base::units;
     use crate::cli::output;
+    use crate::data::Sources;
     use crate::data::inspect::{Range, Report, inspect};
     use crate::data::pair_set::check_contents;
+    use crate::data::problem::{DataProblem, counts};
     use crate::data::scan::Scan;
-    use crate::data::{Sources, problem::DataProblem};
     use crate::journal::failure::Failure;
     use crate::journal::job::Action;
     use crate::spec::{self, Spec};
@@ -89,6 +90,10 @@ mod with_torch {
                 _ => None,
             };
             problems.extend(scan.problems.iter().map(|p| told(name, p, &scratch.0)));
+            if scan.problems.len() > 1 {
+                let (count, sorts) = (scan.problems.len(), counts(&scan.problems));
+                problems.push(Problem::new(format!("{name}: {count} problems in all: {sorts}")));
+            }
             found.push((name, scan.pairs.len(), report));
         }
         if !problems.is_empty() {

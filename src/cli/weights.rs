@@ -15,7 +15,7 @@ pub struct Args {
     /// `check` or `convert`.
     #[arg(value_name = "check|convert")]
     pub verb: String,
-    /// Weights: a checkpoint folder, a file (.safetensors, .bin, .pth, .pth.tar, .ckpt, .npz) or hf:owner/name.
+    /// Weights: a checkpoint folder, a file (.safetensors, .bin, .pth, .pth.tar, .ckpt, .npz), hf:owner/name or s3://bucket/key.
     #[arg(value_name = "PATH")]
     pub path: std::path::PathBuf,
     /// The model type, or a model config of open_clip or Hugging Face.
@@ -46,7 +46,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
             return Err(Problems::one(ExitCode::Usage, problem.help(help)));
         }
     };
-    if !args.path.exists() && !args.path.to_string_lossy().starts_with("hf:") {
+    let elsewhere = ["hf:", "s3://"].iter().any(|start| args.path.to_string_lossy().starts_with(start));
+    if !args.path.exists() && !elsewhere {
         let problem = Problem::new(format!("there is no {}", args.path.display()));
         return Err(Problems::one(ExitCode::NotFound, problem));
     }

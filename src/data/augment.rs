@@ -74,9 +74,15 @@ impl Augmentation {
         Ok(some.then_some(Self { scale, color_jitter, grayscale }))
     }
 
+    /// Width and height of the crop of sample `index`, of an image of this size.
+    pub fn size(&self, width: u32, height: u32, seed: u64, epoch: u32, index: usize) -> (u32, u32) {
+        let [_, _, width, height] = random_crop(width, height, self.scale, &mut stream(seed, epoch, index));
+        (width, height)
+    }
+
     /// The augmented image of sample `index`, prepared as `transform` says but for its crop.
     pub fn apply(&self, image: &Rgb, transform: &ImageTransform, seed: u64, epoch: u32, index: usize) -> Vec<u8> {
-        let mut rng = seed::stream(seed, &format!("augment/epoch/{epoch}/sample/{index}"));
+        let mut rng = stream(seed, epoch, index);
         let region = random_crop(image.width, image.height, self.scale, &mut rng);
         let patches = matches!(transform.mode, ResizeMode::Patches { .. });
         let mut out = if patches {
@@ -95,6 +101,10 @@ impl Augmentation {
         }
         if patches { transform.prepare(&out) } else { out.to_chw() }
     }
+}
+
+fn stream(seed: u64, epoch: u32, index: usize) -> Stream {
+    seed::stream(seed, &format!("augment/epoch/{epoch}/sample/{index}"))
 }
 
 impl ColorJitter {
@@ -183,7 +193,11 @@ mod tests {
         assert_ne!(run(1, 5), run(2, 5));
         assert_ne!(run(1, 5), run(1, 6));
         assert_eq!(run(1, 5).len(), square.bytes());
-        assert_eq!(augmentation.apply(&image(), &patches, 3, 1, 5).len(), patches.bytes());
+        let packed = augmentation.apply(&image(), &patches, 3, 1, 5);
+        assert_eq!(packed.len(), patches.bytes());
+        let (width, height) = augmentation.size(40, 30, 3, 1, 5);
+        let (rows, columns) = crate::pixels::naflex::grid(width, height, 4, 12);
+        assert_eq!(packed[..4], [rows as u8, 0, columns as u8, 0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -21,6 +21,8 @@ pub struct Blob {
     pub bytes: u64,
     /// When the file was modified, in nanoseconds since 1970.
     pub modified: u128,
+    /// When the file or what is known of it changed: unlike the time above, no program can set it.
+    pub changed: i128,
     /// Where in the shard; `None` for a file of its own.
     pub part: Option<Part>,
 }
@@ -48,7 +50,8 @@ impl Blob {
             return Err("is not a file".to_owned());
         }
         let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(0, |d| d.as_nanos());
-        Ok(Self { path: path.into(), bytes: meta.len(), modified, part: None })
+        let changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
+        Ok(Self { path: path.into(), bytes: meta.len(), modified, changed, part: None })
     }
 
     /// The path to show: a member's name below that of its shard.
@@ -95,7 +98,8 @@ impl Blob {
     }
 }
 
-/// Names a set of blobs in a state: other paths, places, sizes or times give another fingerprint.
+/// Names a set of blobs in a state: other paths, places, sizes or times give another fingerprint. The same bytes elsewhere, or
+/// written again, do so too; [`super::contents`] tells the content.
 pub fn fingerprint<'a>(about: &str, blobs: impl Iterator<Item = &'a Blob>) -> String {
     let mut hash = Sha256::new();
     hash.update(about.as_bytes());
@@ -106,6 +110,7 @@ pub fn fingerprint<'a>(about: &str, blobs: impl Iterator<Item = &'a Blob>) -> St
         hash.update(blob.part.as_ref().map_or(u64::MAX, |p| p.offset).to_le_bytes());
         hash.update(blob.bytes.to_le_bytes());
         hash.update(blob.modified.to_le_bytes());
+        hash.update(blob.changed.to_le_bytes());
     }
     hex(&hash.finalize())
 }

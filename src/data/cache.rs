@@ -115,6 +115,11 @@ impl Rows {
         Ok((rows, false))
     }
 
+    /// Whether `path` holds rows of `key`.
+    pub fn is_there(path: &Path, key: &str, shape: Shape) -> bool {
+        Self::open(path, &header(key, shape), shape).is_some()
+    }
+
     fn open(path: &Path, expected: &[u8; USED + 32], shape: Shape) -> Option<Self> {
         let mut file = File::open(path).ok()?;
         if Some(file.metadata().ok()?.len()) != shape.file_bytes() {

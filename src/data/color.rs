@@ -13,20 +13,24 @@ fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (f32::from(from) + factor * (f32::from(to) - f32::from(from))) as u8
 }
 
+/// Blends every byte with `from`, which is the same for all of them.
+fn blend_all(image: &mut Rgb, from: u8, factor: f64) {
+    let table: [u8; 256] = std::array::from_fn(|byte| blend(from, byte as u8, factor as f32));
+    for byte in &mut image.pixels {
+        *byte = table[usize::from(*byte)];
+    }
+}
+
 /// Scales brightness.
 pub fn brightness(image: &mut Rgb, factor: f64) {
-    for byte in &mut image.pixels {
-        *byte = blend(0, *byte, factor as f32);
-    }
+    blend_all(image, 0, factor);
 }
 
 /// Scales the distance from the mean luma.
 pub fn contrast(image: &mut Rgb, factor: f64) {
     let sum: u64 = image.pixels.chunks_exact(3).map(|p| u64::from(luma(p))).sum();
     let mean = (sum as f64 / (image.pixels.len() / 3).max(1) as f64 + 0.5) as u8;
-    for byte in &mut image.pixels {
-        *byte = blend(mean, *byte, factor as f32);
-    }
+    blend_all(image, mean, factor);
 }
 
 /// Scales the distance from grey.
@@ -74,7 +78,9 @@ fn to_hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
     } else {
         (4.0 + f64::from(gc) - f64::from(rc)) as f32
     };
-    let hue = ((f64::from(sixth) / 6.0 + 1.0) % 1.0) as f32;
+    // The rest of a division by 1 of what lies between 0.8 and 1.9.
+    let turned = f64::from(sixth) / 6.0 + 1.0;
+    let hue = if turned >= 1.0 { turned - 1.0 } else { turned } as f32;
     [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, max]
 }
 
@@ -83,10 +89,15 @@ fn to_rgb([h, s, v]: [u8; 3]) -> [u8; 3] {
         return [v; 3];
     }
     let at = f64::from(h) * 6.0 / 255.0;
-    let sextant = at.floor();
+    let sextant = f64::from(at as u8);
     let rest = f64::from((at - sextant) as f32);
     let s = f64::from((f64::from(s) / 255.0) as f32);
-    let level = |x: f64| (f64::from(v) * x).round() as u8;
+    // Rounded half up, which for what is not negative is away from zero.
+    let level = |x: f64| {
+        let exact = f64::from(v) * x;
+        let whole = exact as u8;
+        whole + u8::from(exact - f64::from(whole) >= 0.5)
+    };
     let p = level(1.0 - s);
     let q = level(1.0 - s * rest);
     let t = level(1.0 - s * (1.0 - rest));

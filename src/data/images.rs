@@ -5,14 +5,18 @@
 use std::borrow::Cow;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
-use super::blob::{Blob, fingerprint};
+use super::blob::Blob;
 use super::cache::{Rows, Shape};
+use super::contents;
 use super::pair_set::OpenOptions;
 use super::problem::{self, DataProblem, Sort};
+use crate::base::files::hex;
+use crate::fetch::address::shown;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::pixels::decode::{self, NotAnImage};
-use crate::pixels::{ImageTransform, Rgb};
+use crate::pixels::{ImageTransform, ResizeMode, Rgb};
 
 /// Images by row.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub(super) struct Images {
     blobs: Vec<Blob>,
     transform: ImageTransform,
     store: Store,
+    /// Width and height of each, where batches are made by them.
+    sizes: Option<Vec<(u32, u32)>>,
     /// Names images and transform in their state.
     pub(super) key: String,
 }
@@ -43,9 +49,10 @@ impl Images {
         known: Option<&Vec<DataProblem>>,
     ) -> Result<(Self, bool), Failure> {
         let transform = options.image;
-        let about = format!("pixels/1/{}/{:?}/{:?}", transform.size, transform.mode, transform.filter);
-        let key = fingerprint(&about, blobs.iter());
-        let work = Work { blobs: &blobs, options, known };
+        let content = contents::hash(&blobs, options)?;
+        let named = |about: &str| hex(&Sha256::digest(format!("{about}/{content}")));
+        let key = named(&format!("pixels/2/{}/{:?}/{:?}", transform.size, transform.mode, transform.filter));
+        let work = Work { blobs: &blobs, options, known, named: &named };
         let (store, found) = if options.augment.is_some() {
             work.decoded()?
         } else if (blobs.len() as u64).saturating_mul(transform.bytes() as u64) <= options.cache_bytes {
@@ -57,7 +64,8 @@ impl Images {
         } else {
             work.files()?
         };
-        Ok((Self { blobs, transform, store, key }, found))
+        let sizes = matches!(transform.mode, ResizeMode::Patches { .. }).then(|| work.sizes()).transpose()?;
+        Ok((Self { blobs, transform, store, sizes, key }, found))
     }
 
     /// Number of images.
@@ -68,6 +76,11 @@ impl Images {
     /// Where image `i` lies.
     pub(super) fn blob(&self, i: usize) -> &Blob {
         &self.blobs[i]
+    }
+
+    /// Width and height of image `i`, where the transform keeps its shape.
+    pub(super) fn size(&self, i: usize) -> Option<(u32, u32)> {
+        self.sizes.as_ref().map(|sizes| sizes[i])
     }
 
     /// Image `i` as the transform's bytes.
@@ -86,7 +99,7 @@ impl Images {
                 Ok(Rgb { width, height, pixels: rows.bytes(start, rgb_bytes(width, height)).to_vec() })
             }
             _ => decode(&self.blobs[i])
-                .map_err(|e| Failure::new(FailureKind::BadData, format!("{}: {e}", self.blobs[i].shown().display()))),
+                .map_err(|e| Failure::new(FailureKind::BadData, format!("{}: {e}", shown(&self.blobs[i].shown())))),
         }
     }
 }
@@ -113,6 +126,8 @@ struct Work<'a> {
     blobs: &'a [Blob],
     options: &'a OpenOptions,
     known: Option<&'a Vec<DataProblem>>,
+    /// Names something about the content of the blobs.
+    named: &'a (dyn Fn(&str) -> String + Sync),
 }
 
 impl Work<'_> {
@@ -120,9 +135,9 @@ impl Work<'_> {
         self.options.cached(kind, key)
     }
 
-    /// Decoded pixels, if they fit.
-    fn decoded(&self) -> Result<(Store, bool), Failure> {
-        let key = fingerprint("sizes/1", self.blobs.iter());
+    /// Width and height of all images, from their headers.
+    fn sizes(&self) -> Result<Vec<(u32, u32)>, Failure> {
+        let key = (self.named)("sizes/2");
         let shape = Shape { rows: self.blobs.len(), row_bytes: 8 };
         let (sizes, _) = Rows::open_or_build(&self.path("sizes", &key), &key, shape, |sink| {
             self.all(|i, blob| {
@@ -130,19 +145,24 @@ impl Work<'_> {
                 Ok(sink.put(i, &[width.to_le_bytes(), height.to_le_bytes()].concat()))
             })
         })?;
+        let at =
+            |i: usize, from: usize| sizes.row(i)[from..from + 4].iter().rev().fold(0, |n, &b| n << 8 | u32::from(b));
+        Ok((0..self.blobs.len()).map(|i| (at(i, 0), at(i, 4))).collect())
+    }
+
+    /// Decoded pixels, if they fit.
+    fn decoded(&self) -> Result<(Store, bool), Failure> {
         let mut next = 0usize;
-        let places: Vec<(u32, u32, usize)> = (0..self.blobs.len())
-            .map(|i| {
-                let at = |from: usize| sizes.row(i)[from..from + 4].iter().rev().fold(0, |n, &b| n << 8 | u32::from(b));
-                let place = (at(0), at(4), next);
-                next = next.saturating_add(rgb_bytes(place.0, place.1));
-                place
-            })
-            .collect();
+        let place = |(width, height)| {
+            let start = next;
+            next = next.saturating_add(rgb_bytes(width, height));
+            (width, height, start)
+        };
+        let places: Vec<(u32, u32, usize)> = self.sizes()?.into_iter().map(place).collect();
         if next as u64 > self.options.cache_bytes {
             return self.files();
         }
-        let key = fingerprint("decoded/1", self.blobs.iter());
+        let key = (self.named)("decoded/2");
         let shape = Shape { rows: next, row_bytes: 1 };
         let (rows, found) = Rows::open_or_build(&self.path("decoded", &key), &key, shape, |sink| {
             self.all(|i, blob| {
@@ -158,7 +178,7 @@ impl Work<'_> {
 
     /// Nothing is kept but that every image can be decoded.
     fn files(&self) -> Result<(Store, bool), Failure> {
-        let key = fingerprint("checked/1", self.blobs.iter());
+        let key = (self.named)("checked/2");
         let shape = Shape { rows: self.blobs.len(), row_bytes: 1 };
         let (_, found) =
             Rows::open_or_build(&self.path("checked", &key), &key, shape, |sink| self.each(|i, _| sink.put(i, &[1])))?;

@@ -41,7 +41,7 @@ pub fn parse(text: &str, file: &Path, problems: &mut Vec<DataProblem>) -> Vec<Pa
     names
 }
 
-/// Reads a list file.
+/// Reads a list file of this machine.
 pub fn read(file: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
     if std::fs::metadata(file).is_ok_and(|m| m.len() > MAX_BYTES) {
         problems.push(DataProblem::new(file, "is larger than 1 GiB: not a list of image names"));

@@ -5,10 +5,12 @@
 pub mod attributes;
 pub mod augment;
 pub mod balance;
+pub mod bench;
 pub mod blob;
 pub mod cache;
 pub mod captions;
 pub mod color;
+mod contents;
 mod images;
 pub mod inspect;
 pub mod list;

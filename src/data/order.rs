@@ -62,6 +62,23 @@ impl Order {
     }
 }
 
+/// The same pairs in batches of pairs that cost about the same: whole batches, a few at a time, are put together, sorted, cut
+/// again, and shuffled among themselves. What a batch holds stays a function of seed and epoch.
+pub fn grouped(batches: Vec<Vec<usize>>, cost: impl Fn(usize) -> u32, draw: Draw) -> Vec<Vec<usize>> {
+    /// Batches that are sorted together: with more, batches are of one kind; with fewer, they save less.
+    const TOGETHER: usize = 32;
+    let mut rng = seed::stream(draw.seed, &format!("groups/epoch/{}", draw.epoch));
+    let mut all = Vec::with_capacity(batches.len());
+    for some in batches.chunks(TOGETHER) {
+        let mut pairs = some.concat();
+        pairs.sort_by_cached_key(|&pair| cost(pair));
+        let mut cut: Vec<Vec<usize>> = pairs.chunks_exact(some[0].len().max(1)).map(<[usize]>::to_vec).collect();
+        cut.shuffle(&mut rng);
+        all.append(&mut cut);
+    }
+    all
+}
+
 /// All of `0..len` in random order.
 pub fn permutation(len: usize, draw: Draw) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
@@ -124,6 +141,26 @@ mod tests {
         assert_ne!(batches(DRAW), batches(Draw { seed: 8, ..DRAW }));
         assert_eq!(Order::Permuted.batches(11, 4, DRAW).len(), 2);
         assert!(Order::Permuted.batches(3, 4, DRAW).is_empty());
+    }
+
+    #[test]
+    fn grouped_batches_hold_the_same_pairs_and_pairs_of_like_cost() {
+        let cost = |pair: usize| (pair * 37 % 101) as u32;
+        let batches = Order::Permuted.batches(1000, 8, DRAW);
+        let of = |draw| grouped(batches.clone(), cost, draw);
+        let found = of(DRAW);
+        assert_eq!(sorted(found.concat()), sorted(batches.concat()));
+        assert!(found.iter().all(|batch| batch.len() == 8));
+        // What a batch is padded to is its largest cost.
+        let padded = |batches: &[Vec<usize>]| -> u32 {
+            batches.iter().map(|b| b.iter().map(|&p| cost(p)).max().unwrap_or(0) * b.len() as u32).sum()
+        };
+        let real: u32 = batches.iter().flatten().map(|&p| cost(p)).sum();
+        assert!(padded(&found) - real < (padded(&batches) - real) / 5);
+        assert_eq!(found, of(DRAW));
+        assert_ne!(found, of(Draw { epoch: 2, ..DRAW }));
+        let largest: Vec<u32> = found.iter().map(|b| b.iter().map(|&p| cost(p)).max().unwrap_or(0)).collect();
+        assert!(!largest.is_sorted(), "batches come in random order");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use rand::RngExt;
 use rayon::prelude::*;
-use tch::Tensor;
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::augment::Augmentation;
 use super::balance::Balance;
@@ -20,14 +20,14 @@ use super::blob::Blob;
 use super::cache::Rows;
 use super::captions;
 use super::images::{self, Images};
-use super::order::Order;
+use super::order::{self, Order};
 use super::problem::{self, DataProblem, Sort};
 use super::scan::{Pair, Scan, Sources};
 use super::texts::Texts;
 use crate::base::files::with_path;
 use crate::base::seed;
 use crate::journal::failure::{Failure, FailureKind};
-use crate::pixels::{ImageTransform, Normalize};
+use crate::pixels::{ImageTransform, Normalize, ResizeMode, naflex};
 use crate::spec::sections::CaptionChoice;
 use crate::text::Tokenizer;
 
@@ -264,12 +264,35 @@ impl PairSet {
         self.order.len(self.len())
     }
 
-    /// The batches of an epoch, whole ones only: the same for a seed and an epoch, whoever asks.
+    /// The batches of an epoch, whole ones only: the same for a seed and an epoch, whoever asks. Images that keep their shape
+    /// come together with others of about as many patches.
     pub fn batches(&self, batch: usize, draw: Draw) -> Vec<Vec<usize>> {
-        self.order.batches(self.len(), batch, draw)
+        let batches = self.order.batches(self.len(), batch, draw);
+        // Balanced batches stay as they are: no caption may come twice in them.
+        let as_they_are = self.is_empty() || matches!(self.order, Order::Balanced(_));
+        if as_they_are || self.patches_of(0, draw).is_none() {
+            return batches;
+        }
+        let counts: Vec<u32> = self
+            .pool
+            .install(|| (0..self.len()).into_par_iter().map(|p| self.patches_of(p, draw).unwrap_or(0)).collect());
+        order::grouped(batches, |pair| counts[pair], draw)
     }
 
-    /// Normalised images (f32) under the evaluation transform: `[B, 3, S, S]`, or packed patches `[B, 1 + N, P]`.
+    /// Patches of a pair's image as [`Self::augmented`] gives it, where images keep their shape.
+    pub fn patches_of(&self, pair: usize, draw: Draw) -> Option<u32> {
+        let ResizeMode::Patches { side, most } = self.transform.mode else { return None };
+        let (width, height) = self.images.size(self.image_of(pair))?;
+        let (width, height) = match &self.augment {
+            Some(augment) => augment.size(width, height, draw.seed, draw.epoch, pair),
+            None => (width, height),
+        };
+        let (rows, columns) = naflex::grid(width, height, side, most);
+        Some(rows * columns)
+    }
+
+    /// Normalised images (f32) under the evaluation transform: `[B, 3, S, S]`, or packed patches `[B, 1 + N, P]`, where N is the
+    /// number of patches of the image that has most.
     ///
     /// # Errors
     /// When images are not in the cache and a file that was there is gone or has changed into something else.
@@ -312,10 +335,25 @@ impl PairSet {
         fill: impl Fn(&usize, &mut [f32]) -> Result<(), Failure> + Sync,
     ) -> Result<Tensor, Failure> {
         let width = self.transform.values();
-        let mut out = vec![0.0; items.len() * width];
+        let shape = [vec![items.len() as i64], self.transform.shape()].concat();
+        let tensor = Tensor::f_zeros(shape.as_slice(), (Kind::Float, Device::Cpu)).map_err(failed)?;
+        if items.is_empty() {
+            return Ok(tensor);
+        }
+        // SAFETY: a fresh tensor of so many floats in the memory of this machine, which nobody else knows of yet.
+        let out = unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), items.len() * width) };
         self.pool.install(|| out.par_chunks_exact_mut(width).zip(items).try_for_each(|(row, item)| fill(item, row)))?;
-        Ok(Tensor::from_slice(&out).reshape([vec![items.len() as i64], self.transform.shape()].concat()))
+        if !matches!(self.transform.mode, ResizeMode::Patches { .. }) {
+            return Ok(tensor);
+        }
+        // Rows and columns stand at the start; what is padding in all images is left out.
+        let most = out.chunks_exact(width).map(|row| (row[0] * row[1]) as i64).max().unwrap_or(0);
+        tensor.f_narrow(1, 0, 1 + most).and_then(|t| t.f_contiguous()).map_err(failed)
     }
+}
+
+fn failed(error: TchError) -> Failure {
+    Failure::new(FailureKind::Unknown, format!("libtorch cannot hold a batch: {error}"))
 }
 
 /// Everything that is wrong within the files of the pairs.

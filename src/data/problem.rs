@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::fetch::address::shown;
 use crate::journal::failure::{Failure, FailureKind};
 
 /// Problems that a message names; the rest is counted.
@@ -64,7 +65,7 @@ impl std::fmt::Display for DataProblem {
         if self.path.as_os_str().is_empty() {
             return f.write_str(&self.what);
         }
-        write!(f, "{}: {}", self.path.display(), self.what)
+        write!(f, "{}: {}", shown(&self.path), self.what)
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Invariant: the order is that of the list, otherwise by name; it is the same on every machine.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,9 @@ use super::blob::Blob;
 use super::order::Order;
 use super::problem::{DataProblem, Sort};
 use super::{list, shards};
+use crate::fetch::address::shown;
 use crate::fetch::folder::Folder;
+use crate::fetch::mirror;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::spec::sections::{DataSource, DatasetType, TrainData, WdsSection};
 
@@ -85,14 +87,14 @@ impl Sources<'_> {
 }
 
 impl Scan {
-    /// Looks through the sources, unpacking archives below `archives_to`.
+    /// Looks through the sources, unpacking archives and copying what is on S3 below `archives_to`.
     ///
     /// # Errors
-    /// Only what says nothing about the data: a full disk, a folder that must not be read.
+    /// Only what says nothing about the data: a full disk, a folder that must not be read, a server that is not there.
     pub fn of<'a>(sources: impl Into<Sources<'a>>, archives_to: &Path, captions: bool) -> Result<Self, Failure> {
         let sources = match sources.into() {
             Sources::Custom(sources) => sources,
-            Sources::Wds(wds) => return shards::scan(wds, captions),
+            Sources::Wds(wds) => return shards::scan(wds, archives_to, captions),
         };
         let mut scan = Self::default();
         if sources.is_empty() {
@@ -104,9 +106,10 @@ impl Scan {
         Ok(scan)
     }
 
-    fn open(&mut self, path: &Path, archives_to: &Path) -> Result<Option<Folder>, Failure> {
-        match Folder::open(path, archives_to) {
-            Ok(folder) => Ok(Some(folder)),
+    /// What was opened, or `None` when it says something about the data.
+    pub(super) fn told<T>(&mut self, opened: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
             Err(failure) if failure.kind == FailureKind::BadData => {
                 self.problems.push(DataProblem::new(Path::new(""), failure.message));
                 Ok(None)
@@ -115,17 +118,40 @@ impl Scan {
         }
     }
 
+    /// The names in the list of a source, if it has one.
+    fn listed<'a>(&mut self, source: &'a DataSource, to: &Path) -> Result<Option<(&'a Path, Vec<PathBuf>)>, Failure> {
+        let Some(named) = source.image_list_file.as_deref() else { return Ok(None) };
+        let file = self.told(mirror::file(named, to))?;
+        Ok(Some((named, file.map_or_else(Vec::new, |file| list::read(&file, &mut self.problems)))))
+    }
+
     fn add(&mut self, source: &DataSource, archives_to: &Path, captions: bool) -> Result<(), Failure> {
-        let images = self.open(&source.image_dir, archives_to)?;
-        let texts = match (&source.caption_dir, captions) {
-            (Some(folder), true) => self.open(folder, archives_to)?,
-            _ => images.clone(),
+        let listed = self.listed(source, archives_to)?;
+        // Of a folder on S3, only these are copied.
+        let stems: Option<HashSet<PathBuf>> =
+            listed.as_ref().map(|(_, names)| names.iter().map(|n| n.with_extension("")).collect());
+        let in_list = |stem: &Path| stems.as_ref().is_none_or(|stems| stems.contains(stem));
+        let image = |name: &str| match &stems {
+            Some(_) => in_list(&Path::new(name).with_extension("")),
+            None => is_image(Path::new(name)),
         };
-        let listed = source.image_list_file.as_deref().map(|file| (file, list::read(file, &mut self.problems)));
+        let suffix = source.caption_file_suffix.as_str();
+        let text = |name: &str| captions && name.strip_suffix(suffix).is_some_and(|stem| in_list(Path::new(stem)));
+        let (images, texts) = match &source.caption_dir {
+            Some(folder) if captions => {
+                let images = self.told(Folder::open(&source.image_dir, archives_to, &image))?;
+                (images, self.told(Folder::open(folder, archives_to, &text))?)
+            }
+            _ => {
+                let both = |name: &str| image(name) || text(name);
+                let folder = self.told(Folder::open(&source.image_dir, archives_to, &both))?;
+                (folder.clone(), folder)
+            }
+        };
         let (Some(images), Some(texts)) = (images, texts) else { return Ok(()) };
         let base = images.base();
         let before = self.pairs.len() + self.problems.len();
-        let mut stems: HashMap<PathBuf, PathBuf> = HashMap::new();
+        let mut seen: HashMap<PathBuf, PathBuf> = HashMap::new();
         let names = match &listed {
             Some((_, names)) => names.iter().map(|n| images.unwrapped(n).to_path_buf()).collect(),
             None => files_below(&base, is_image)?,
@@ -142,8 +168,8 @@ impl Scan {
                 }
             };
             let stem = name.with_extension("");
-            if let Some(other) = stems.insert(stem.clone(), path.clone()) {
-                let what = format!("shares its stem, and so its caption, with {}", other.display());
+            if let Some(other) = seen.insert(stem.clone(), path.clone()) {
+                let what = format!("shares its stem, and so its caption, with {}", shown(&other));
                 self.problems.push(DataProblem::new(&path, what));
                 continue;
             }
@@ -155,7 +181,7 @@ impl Scan {
                 match Blob::file(&file) {
                     Ok(found) => caption = Some(found),
                     Err(why) => {
-                        let what = format!("the caption file {why} (for image {})", path.display());
+                        let what = format!("the caption file {why} (for image {})", shown(&path));
                         self.problems.push(DataProblem::of(Sort::NoCaption, &file, what));
                         continue;
                     }

@@ -4,6 +4,7 @@
 //! The samples are indexed when the set is opened, so the length of an epoch is known, everything that is wrong is told
 //! at once, and a run that is resumed within a shard goes on with the very next sample.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ use super::order::{Order, Shards};
 use super::problem::{DataProblem, Sort};
 use super::scan::{Pair, Scan, files_below};
 use super::tar_index::{self, Member};
+use crate::fetch::address::Address;
+use crate::fetch::folder::Folder;
+use crate::fetch::mirror;
 use crate::journal::failure::Failure;
 use crate::spec::sections::WdsSection;
 
@@ -23,6 +27,8 @@ const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 const CAPTIONS: [&str; 2] = ["txt", "text"];
 /// Most shards.
 const MAX_SHARDS: usize = 1_000_000;
+/// Longest line of a list of shards.
+const MAX_LINE: usize = 4096;
 /// Largest list of shards.
 const MAX_LIST: u64 = 1 << 28;
 
@@ -30,9 +36,12 @@ const MAX_LIST: u64 = 1 << 28;
 ///
 /// # Errors
 /// Only what says nothing about the data.
-pub(super) fn scan(wds: &WdsSection, captions: bool) -> Result<Scan, Failure> {
+pub(super) fn scan(wds: &WdsSection, copy_to: &Path, captions: bool) -> Result<Scan, Failure> {
     let mut scan = Scan::default();
-    let shards = list(wds, &mut scan.problems)?;
+    let shards = match &wds.shard_list_file {
+        Some(file) => listed(file, wds.root_dir.as_deref(), copy_to, &mut scan)?,
+        None => below(wds.root_dir.as_deref().unwrap_or(Path::new("")), copy_to, &mut scan)?,
+    };
     let found: Vec<(Vec<Pair>, Vec<DataProblem>)> = shards.par_iter().map(|path| samples(path, captions)).collect();
     let mut sizes = Vec::with_capacity(found.len());
     for (pairs, problems) in found {
@@ -50,44 +59,125 @@ pub(super) fn scan(wds: &WdsSection, captions: bool) -> Result<Scan, Failure> {
     Ok(scan)
 }
 
-/// The shards in the order of their list, or by name.
-fn list(wds: &WdsSection, problems: &mut Vec<DataProblem>) -> Result<Vec<PathBuf>, Failure> {
-    let Some(file) = &wds.shard_list_file else {
-        let root = wds.root_dir.clone().unwrap_or_default();
-        if !root.is_dir() {
-            problems.push(DataProblem::new(&root, "is not a folder (dataset.train.wds.root_dir)"));
-            return Ok(Vec::new());
-        }
-        let is_tar = |name: &Path| name.extension().is_some_and(|e| e.eq_ignore_ascii_case("tar"));
-        let shards: Vec<PathBuf> = files_below(&root, is_tar)?.into_iter().map(|name| root.join(name)).collect();
-        if shards.is_empty() {
-            problems.push(DataProblem::new(&root, "holds no .tar shards"));
-        }
-        return Ok(shards);
+/// The shards below a folder, by name.
+fn below(root: &Path, copy_to: &Path, scan: &mut Scan) -> Result<Vec<PathBuf>, Failure> {
+    let is_tar = |name: &Path| name.extension().is_some_and(|e| e.eq_ignore_ascii_case("tar"));
+    let folder = if Address::of(root).is_some() {
+        scan.told(Folder::open(root, copy_to, &|name| is_tar(Path::new(name))))?.map(|folder| folder.root)
+    } else if root.is_dir() {
+        Some(root.to_owned())
+    } else {
+        scan.problems.push(DataProblem::new(root, "is not a folder (dataset.train.wds.root_dir)"));
+        None
     };
-    let text = match Blob::file(file).and_then(|b| b.read(MAX_LIST)) {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
+    let shards: Vec<PathBuf> = files_below(&folder, is_tar)?.into_iter().map(|name| folder.join(name)).collect();
+    if shards.is_empty() {
+        scan.problems.push(DataProblem::new(root, "holds no .tar shards"));
+    }
+    Ok(shards)
+}
+
+/// The shards of a list, in its order.
+fn listed(file: &Path, root: Option<&Path>, copy_to: &Path, scan: &mut Scan) -> Result<Vec<PathBuf>, Failure> {
+    let Some(copy) = scan.told(mirror::file(file, copy_to))? else { return Ok(Vec::new()) };
+    let text = match Blob::file(&copy).and_then(|b| b.read(MAX_LIST)) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(why) => {
-            problems.push(DataProblem::new(file, format!("the list of shards {why}")));
+            scan.problems.push(DataProblem::new(file, format!("the list of shards {why}")));
             return Ok(Vec::new());
         }
     };
     // Relative lines are meant from the root, if there is one, otherwise from the list's own folder.
-    let base = wds.root_dir.as_deref().or(file.parent()).unwrap_or(Path::new("."));
+    let base = match root {
+        Some(root) => Shard::named(root)?,
+        None => match Shard::named(file)? {
+            Shard::OnS3(list) => Shard::OnS3(list.parent()),
+            Shard::Here(list) => Shard::Here(list.parent().unwrap_or(Path::new(".")).to_owned()),
+        },
+    };
     let mut shards = Vec::new();
+    let mut told = |number: usize, line: &str, why: &str| {
+        scan.problems.push(DataProblem::new(file, format!("line {number}: \"{line}\" {why}")));
+    };
     for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines().map(str::trim)) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
+        if line.len() > MAX_LINE {
+            let start: String = line.chars().take(40).collect();
+            told(number, &format!("{start}…"), &format!("is longer than {MAX_LINE} bytes"));
+            continue;
+        }
         match braces(line, MAX_SHARDS - shards.len()) {
-            Ok(names) => shards.extend(names.into_iter().map(|name| base.join(name))),
-            Err(why) => problems.push(DataProblem::new(file, format!("line {number}: \"{line}\" {why}"))),
+            Ok(names) => {
+                for name in names {
+                    match base.join(&name) {
+                        Ok(shard) => shards.push(shard),
+                        Err(failure) => told(number, line, &failure.message),
+                    }
+                }
+            }
+            Err(why) => told(number, line, &why),
         }
     }
-    if shards.is_empty() && problems.is_empty() {
-        problems.push(DataProblem::new(file, "names no shard"));
+    if shards.is_empty() && scan.problems.is_empty() {
+        scan.problems.push(DataProblem::new(file, "names no shard"));
     }
-    Ok(shards)
+    fetched(shards, copy_to, scan)
+}
+
+/// A shard, or a folder of them, as it is named.
+enum Shard {
+    Here(PathBuf),
+    OnS3(Address),
+}
+
+impl Shard {
+    fn named(path: &Path) -> Result<Self, Failure> {
+        Address::of(path).map_or_else(|| Ok(Self::Here(path.to_owned())), |address| Ok(Self::OnS3(address?)))
+    }
+
+    /// What `name` means from here.
+    fn join(&self, name: &str) -> Result<Self, Failure> {
+        match (self, Self::named(Path::new(name))?) {
+            (Self::OnS3(base), Self::Here(_)) => Ok(Self::OnS3(base.join(name)?)),
+            (Self::Here(base), Self::Here(path)) => Ok(Self::Here(base.join(path))),
+            (_, whole) => Ok(whole),
+        }
+    }
+}
+
+/// The files of shards; those on S3 are copied, all of a bucket together.
+fn fetched(shards: Vec<Shard>, copy_to: &Path, scan: &mut Scan) -> Result<Vec<PathBuf>, Failure> {
+    let mut buckets: BTreeMap<_, Vec<Address>> = BTreeMap::new();
+    let bucket = |a: &Address| (a.bucket.clone(), a.endpoint.clone(), a.region.clone());
+    for shard in &shards {
+        if let Shard::OnS3(address) = shard {
+            buckets.entry(bucket(address)).or_default().push(address.clone());
+        }
+    }
+    let mut copies = HashMap::new();
+    for addresses in buckets.into_values() {
+        let found = scan.told(mirror::files(&addresses, copy_to))?.unwrap_or_default();
+        copies.extend(addresses.iter().map(Address::to_string).zip(found));
+    }
+    let mut files = Vec::with_capacity(shards.len());
+    for shard in shards {
+        match shard {
+            Shard::Here(path) => files.push(path),
+            Shard::OnS3(address) => match copies.get(&address.to_string()) {
+                Some(Some(copy)) => files.push(copy.clone()),
+                Some(None) => {
+                    let address = PathBuf::from(address.to_string());
+                    scan.problems.push(DataProblem::new(&address, "the shard is missing"));
+                }
+                // Its bucket is told of already.
+                None => {}
+            },
+        }
+    }
+    Ok(files)
 }
 
 /// A line with its brace ranges (`{000..123}`) and lists (`{a,b}`) written out, at most `most` names.
@@ -134,6 +224,7 @@ fn samples(path: &Path, captions: bool) -> (Vec<Pair>, Vec<DataProblem>) {
         path: Arc::clone(&whole),
         bytes: m.bytes,
         modified: shard.modified,
+        changed: shard.changed,
         part: Some(Part { offset: m.offset, name: m.name.as_str().into() }),
     };
     let (mut pairs, mut problems) = (Vec::new(), Vec::new());

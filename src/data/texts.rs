@@ -19,6 +19,7 @@ pub(super) struct Texts {
     captions: Vec<String>,
     /// The first caption of each image, and behind the last image the number of captions.
     starts: Vec<usize>,
+    /// Names the captions by their content.
     key: String,
 }
 
@@ -29,7 +30,7 @@ impl Texts {
         let about = if first { "captions/2/first" } else { "captions/2/all" };
         let key = fingerprint(about, pairs.iter().filter_map(|p| p.caption.as_ref()));
         if !options.captions {
-            return Ok(Self::new(vec![vec![String::new()]; pairs.len()], key));
+            return Ok(Self::new(vec![vec![String::new()]; pairs.len()]));
         }
         let path = options.cache.join(format!("captions-{}.json", &key[..16]));
         type Cached = (String, Vec<Vec<String>>);
@@ -38,7 +39,7 @@ impl Texts {
             && found == key
             && captions.len() == pairs.len()
         {
-            return Ok(Self::new(captions, key));
+            return Ok(Self::new(captions));
         }
         let read: Vec<Result<Vec<String>, DataProblem>> = pairs
             .par_iter()
@@ -57,16 +58,21 @@ impl Texts {
         if let Ok(bytes) = serde_json::to_vec(&(&key, &captions)) {
             let _ = files::atomic_write(&path, &bytes);
         }
-        Ok(Self::new(captions, key))
+        Ok(Self::new(captions))
     }
 
-    fn new(captions: Vec<Vec<String>>, key: String) -> Self {
+    fn new(captions: Vec<Vec<String>>) -> Self {
+        let mut hash = Sha256::new();
+        for caption in captions.iter().flatten() {
+            hash.update((caption.len() as u64).to_le_bytes());
+            hash.update(caption);
+        }
         let mut starts = vec![0];
         starts.extend(captions.iter().scan(0, |sum, lines| {
             *sum += lines.len();
             Some(*sum)
         }));
-        Self { captions: captions.into_iter().flatten().collect(), starts, key }
+        Self { captions: captions.into_iter().flatten().collect(), starts, key: files::hex(&hash.finalize()) }
     }
 
     /// All captions.
@@ -87,7 +93,7 @@ impl Texts {
     /// Token ids, `[captions, context length]` as little-endian `i32`, and whether they were in the cache; with their key.
     pub(super) fn tokens(&self, options: &OpenOptions) -> Result<(Rows, bool, String), Failure> {
         let tokenizer = &options.tokenizer;
-        let key = format!("tokens/1/{}/{}/{}", tokenizer.identity(), self.key, self.captions.len());
+        let key = format!("tokens/2/{}/{}/{}", tokenizer.identity(), self.key, self.captions.len());
         let shape = Shape { rows: self.captions.len(), row_bytes: tokenizer.context_length() * 4 };
         let short = files::hex(&Sha256::digest(key.as_bytes())[..8]);
         let path = options.cache.join(format!("tokens-{short}.rows"));

@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::EntryType;
 
+use super::address::shown;
 use crate::base::files::{sync_folder, with_path};
 use crate::journal::failure::{Failure, FailureKind};
 
@@ -217,7 +218,7 @@ impl Unpacking<'_> {
     }
 
     fn bad(&self, why: &str) -> Failure {
-        Failure::new(FailureKind::BadData, format!("archive {}: {why}", self.archive.display()))
+        Failure::new(FailureKind::BadData, format!("archive {}: {why}", shown(self.archive)))
     }
 
     fn broken(&self, error: &io::Error, entries: u64) -> Failure {

@@ -1,4 +1,5 @@
-//! A folder of files as a spec names it: a plain folder, or an archive that is unpacked into the study's cache once.
+//! A folder of files as a spec names it: a plain folder, an archive that is unpacked into the study's cache once, or either of them
+//! on S3, copied there.
 //!
 //! Invariant: an unpacked archive appears under its final name only when it is complete; of several trials that want it
 //! at the same time one unpacks and the others wait.
@@ -9,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::address::Address;
 use super::archive::{self, Limits};
 use super::lock::WorkLock;
+use super::mirror::{self, Found};
 use crate::base::files::{hex, with_path};
 use crate::journal::failure::{Failure, FailureKind};
 
@@ -26,11 +29,19 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder `path`, or the archive `path` unpacked below `unpack_to`.
+    /// The folder `path`, or the archive `path` unpacked below `unpack_to`. Of a folder on S3, only what is `wanted` is there.
     ///
     /// # Errors
-    /// `BadData` when there is nothing at `path`, or the archive cannot be unpacked.
-    pub fn open(path: &Path, unpack_to: &Path) -> Result<Self, Failure> {
+    /// `BadData` when there is nothing at `path`, or the archive cannot be unpacked; `Unavailable` when S3 cannot be reached.
+    pub fn open(path: &Path, unpack_to: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Self, Failure> {
+        let Some(address) = Address::of(path) else { return Self::here(path, path, unpack_to) };
+        match mirror::open(&address?, unpack_to, wanted)? {
+            Found::File(copy) => Self::here(&copy, path, unpack_to),
+            Found::Folder(root) => Ok(Self { named: path.to_path_buf(), root, wrapper: None }),
+        }
+    }
+
+    fn here(path: &Path, named: &Path, unpack_to: &Path) -> Result<Self, Failure> {
         let meta = fs::metadata(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Failure::new(
                 FailureKind::BadData,
@@ -39,7 +50,7 @@ impl Folder {
             _ => Failure::io(&with_path(path)(e)),
         })?;
         if meta.is_dir() {
-            return Ok(Self { named: path.to_path_buf(), root: path.to_path_buf(), wrapper: None });
+            return Ok(Self { named: named.to_path_buf(), root: path.to_path_buf(), wrapper: None });
         }
         if !meta.is_file() {
             return Err(Failure::new(
@@ -49,7 +60,7 @@ impl Folder {
         }
         let root = unpacked(path, &meta, unpack_to, &Limits::default())?;
         let wrapper = only_folder(&root)?;
-        Ok(Self { named: path.to_path_buf(), root, wrapper })
+        Ok(Self { named: named.to_path_buf(), root, wrapper })
     }
 
     /// The folder that names are relative to.

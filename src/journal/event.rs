@@ -420,6 +420,9 @@ pub enum JobEvent {
         images_per_s: f64,
         /// Seconds of the epoch.
         seconds: f64,
+        /// Share of them in which the loop waited for a batch.
+        #[serde(default)]
+        data_wait_share: Option<f64>,
     },
     /// The loss of a step is far above that of the steps before it.
     LossSpiked {

@@ -272,6 +272,11 @@ impl Clip {
         self.device
     }
 
+    /// The kind of the matrix products' operands.
+    pub fn matmul_kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Chooses the kind of the matrix products' operands: `Float` or `BFloat16` (parameters stay in 32 bits).
     pub fn set_matmul_kind(&mut self, kind: Kind) {
         self.kind = kind;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::config::{self, ClipConfig};
 use super::source::{Sources, TEACHER};
+use crate::fetch::address::Address;
 use crate::fetch::hub::{Hub, PREFIX, Repository};
+use crate::fetch::mirror::{self, Found};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::spec::sections::Spec;
 use crate::tensors::{Key, TensorFile};
@@ -99,11 +101,17 @@ pub fn open(named: &str, adaptor: Option<&str>, config: &ClipConfig) -> Result<S
     Sources::open(&path, teacher(&path, adaptor, config)?.as_deref(), config)
 }
 
-/// Where weights lie on this machine: the path itself, or what a repository (`hf:owner/name[@revision]`) was fetched to.
+/// Where weights lie on this machine: the path itself, or what a repository (`hf:owner/name[@revision]`) or an address on S3
+/// was fetched to.
 ///
 /// # Errors
-/// When the repository cannot be had.
+/// When they cannot be had.
 pub fn local(named: &str) -> Result<PathBuf, Failure> {
+    if let Some(address) = Address::of(Path::new(named)) {
+        let (Found::File(copy) | Found::Folder(copy)) =
+            mirror::open(&address?, &Hub::from_environment().cache, &|_| true)?;
+        return Ok(copy);
+    }
     let Some(repository) = Repository::parse(named) else { return Ok(PathBuf::from(named)) };
     let (hub, repository) = (Hub::from_environment(), repository?);
     match PUBLIC.iter().find(|p| p.repository == repository.id).and_then(|p| p.file) {

@@ -1,9 +1,9 @@
 //! Image files to RGB. The content decides the format, not the name; EXIF orientation is ignored, as Pillow does.
 //!
 //! JPEGs are decoded by libjpeg-turbo, as in Pillow: the inverse transform and the upsampling of colours leave room for
-//! differences of several levels, which other decoders use.
+//! differences of several levels, which other decoders use. Of other formats the `image` crate's pixels are made Pillow's.
 //!
-//! Invariant: no file, however hostile, makes the decoder allocate more than [`MAX_BYTES`].
+//! Invariant: no file, however hostile, makes the decoder allocate more than [`MAX_BYTES`] or for more than [`MAX_PIXELS`].
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek};
@@ -11,10 +11,12 @@ use std::path::Path;
 
 use image::{ImageFormat, ImageReader, Limits};
 
-use super::Rgb;
+use super::{Rgb, jpeg, like_pillow};
 
 /// Longest side that is accepted, in pixels.
-pub const MAX_SIDE: u32 = 32_768;
+pub const MAX_SIDE: u32 = 65_535;
+/// Most pixels that are accepted: what Pillow takes for an attack.
+pub const MAX_PIXELS: u64 = 178_956_970;
 /// Most memory one decoded image may take.
 pub const MAX_BYTES: u64 = 1 << 30;
 
@@ -40,42 +42,20 @@ pub fn decode(path: &Path) -> Result<Rgb, NotAnImage> {
 /// When it is not an image, is cut short, or is larger than the limits.
 pub fn decode_bytes(bytes: &[u8]) -> Result<Rgb, NotAnImage> {
     let reader = reader(Cursor::new(bytes), bytes.is_empty())?;
-    if reader.format() == Some(ImageFormat::Jpeg)
-        && let Some(image) = jpeg(bytes)
-    {
-        return Ok(image);
+    if reader.format() == Some(ImageFormat::Jpeg) {
+        return jpeg::decode(bytes);
     }
-    let image = reader.decode().map_err(|e| NotAnImage(format!("cannot be decoded: {e}")))?.into_rgb8();
-    let (width, height) = image.dimensions();
-    if width == 0 || height == 0 {
-        return Err(NotAnImage("has no pixels".to_owned()));
+    let (format, (width, height)) = (reader.format(), size_of_bytes(bytes)?);
+    check_size(width, height)?;
+    let image = reader.decode().map_err(|e| NotAnImage(format!("cannot be decoded: {e}")))?;
+    let (width, height) = (image.width(), image.height());
+    let mut image = Rgb { width, height, pixels: like_pillow::eight_bits(image) };
+    match format {
+        Some(ImageFormat::Bmp) => like_pillow::levels_of_bmp(bytes, &mut image),
+        Some(ImageFormat::Gif) => like_pillow::around_frame(bytes, &mut image),
+        _ => {}
     }
-    Ok(Rgb { width, height, pixels: image.into_raw() })
-}
-
-/// A JPEG as libjpeg-turbo decodes it; `None` for what it does not (four inks) or not without a warning (files that are
-/// cut short or damaged), where the other decoder has the last word.
-fn jpeg(file: &[u8]) -> Option<Rgb> {
-    /// Scans of a progressive file; each costs a pass over the image.
-    const MOST_SCANS: u32 = 500;
-    let mut decoder = turbojpeg::Decompressor::new().ok()?;
-    decoder.set_scan_limit(MOST_SCANS).ok()?;
-    let header = decoder.read_header(file).ok()?;
-    let (width, height) = (u32::try_from(header.width).ok()?, u32::try_from(header.height).ok()?);
-    let bytes = 3 * u64::from(width) * u64::from(height);
-    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || bytes > MAX_BYTES {
-        return None;
-    }
-    let mut pixels = vec![0; usize::try_from(bytes).ok()?];
-    let output = turbojpeg::Image {
-        pixels: pixels.as_mut_slice(),
-        width: header.width,
-        pitch: 3 * header.width,
-        height: header.height,
-        format: turbojpeg::PixelFormat::RGB,
-    };
-    decoder.decompress(file, output).ok()?;
-    Some(Rgb { width, height, pixels })
+    Ok(image)
 }
 
 /// Width and height of an image file, from its header alone.
@@ -94,6 +74,17 @@ pub fn size(path: &Path) -> Result<(u32, u32), NotAnImage> {
 /// When its header is not that of an image.
 pub fn size_of_bytes(bytes: &[u8]) -> Result<(u32, u32), NotAnImage> {
     dimensions(reader(Cursor::new(bytes), bytes.is_empty())?)
+}
+
+/// Whether an image of this size is decoded.
+pub(super) fn check_size(width: u32, height: u32) -> Result<(), NotAnImage> {
+    if width == 0 || height == 0 {
+        return Err(NotAnImage("has no pixels".to_owned()));
+    }
+    if width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(NotAnImage(format!("claims {width} x {height} pixels, beyond the limit of {MAX_PIXELS}")));
+    }
+    Ok(())
 }
 
 fn dimensions(reader: ImageReader<impl BufRead + Seek>) -> Result<(u32, u32), NotAnImage> {

@@ -3,8 +3,11 @@
 //! Invariant: an image is interleaved 8-bit RGB until the last step; resampling rounds to 8 bits between its passes.
 
 pub mod decode;
+mod jpeg;
+mod like_pillow;
 pub mod naflex;
 pub mod normalize;
+mod passes;
 pub mod resize;
 
 pub use normalize::Normalize;
@@ -145,8 +148,8 @@ impl ImageTransform {
             ResizeMode::Squash | ResizeMode::Patches { .. } => resize::resize(image, self.size, self.size, self.filter),
             ResizeMode::ShortestCenterCrop => {
                 let (width, height) = resize::shortest_side(image.width, image.height, self.size);
-                let resized = resize::resize(image, width, height, self.filter);
-                resize::center_crop(&resized, self.size)
+                let part = resize::middle(width, height, self.size);
+                resize::resize_part(image, [width, height], part, self.filter)
             }
             ResizeMode::LongestPad => {
                 let (width, height) = resize::longest_side(image.width, image.height, self.size);

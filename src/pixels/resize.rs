@@ -5,10 +5,8 @@
 //! `fast_image_resize` was measured against this: up to 1 level apart for bilinear, up to 22 for bicubic on noise. A model
 //! that is served from Python would then see other pixels than it was trained on.
 
+use super::passes::{self, Weights};
 use super::{Filter, Rgb};
-
-/// Bits after the point of a weight: 8 for the byte, 2 for the overshoot of a cubic.
-const PRECISION: u32 = 32 - 8 - 2;
 
 /// Resamples to `width` x `height` with antialiasing. Sides must not be zero.
 pub fn resize(image: &Rgb, width: u32, height: u32, filter: Filter) -> Rgb {
@@ -18,23 +16,34 @@ pub fn resize(image: &Rgb, width: u32, height: u32, filter: Filter) -> Rgb {
 /// Resamples the region `[left, top, width, height]` alone: pixels around it have no influence.
 pub fn resize_region(image: &Rgb, region: [u32; 4], width: u32, height: u32, filter: Filter) -> Rgb {
     let [left, top, region_width, region_height] = region;
-    let mut current = if region == [0, 0, image.width, image.height] {
-        std::borrow::Cow::Borrowed(image)
-    } else {
-        std::borrow::Cow::Owned(crop(image, left, top, region_width, region_height))
-    };
-    let mut pass = |vertically: bool| {
-        let (from, to) = if vertically { (region_height, height) } else { (region_width, width) };
-        if from != to {
-            let weights = Weights::new(from, to, filter);
-            let one = if vertically { vertical } else { horizontal };
-            current = std::borrow::Cow::Owned(one(&current, &weights, to));
+    if region == [0, 0, image.width, image.height] {
+        return resize_part(image, [width, height], [0, 0, width, height], filter);
+    }
+    resize_part(&crop(image, left, top, region_width, region_height), [width, height], [0, 0, width, height], filter)
+}
+
+/// The part `[left, top, width, height]` of the image resampled to `to`, and nothing around it.
+pub fn resize_part(image: &Rgb, to: [u32; 2], part: [u32; 4], filter: Filter) -> Rgb {
+    let [left, top, part_width, part_height] = part;
+    let (columns, rows) = (left..left + part_width, top..top + part_height);
+    let horizontal = (image.width != to[0]).then(|| Weights::new(image.width, to[0], columns.clone(), filter));
+    let vertical = (image.height != to[1]).then(|| Weights::new(image.height, to[1], rows.clone(), filter));
+    match (horizontal, vertical) {
+        (None, None) => crop(image, left, top, part_width, part_height),
+        (Some(across), None) => passes::horizontal(image, rows, &across),
+        (None, Some(down)) => passes::vertical(image, columns, &down),
+        // Between the passes, only what the second one reads.
+        (Some(across), Some(down)) if vertical_first(image.width, image.height, to[0], to[1]) => {
+            let needed = across.input();
+            let across = across.shifted(needed.start);
+            passes::horizontal(&passes::vertical(image, needed, &down), 0..part_height, &across)
         }
-    };
-    let vertical_first = vertical_first(region_width, region_height, width, height);
-    pass(vertical_first);
-    pass(!vertical_first);
-    current.into_owned()
+        (Some(across), Some(down)) => {
+            let needed = down.input();
+            let down = down.shifted(needed.start);
+            passes::vertical(&passes::horizontal(image, needed, &across), 0..part_width, &down)
+        }
+    }
 }
 
 /// Whether the height shrinks by more than twice as many rows as the width by columns: Pillow 13 then takes the vertical
@@ -69,10 +78,16 @@ pub fn center_pad(image: &Rgb, size: u32) -> Rgb {
     Rgb { width: size, height: size, pixels }
 }
 
-/// The middle `size` x `size` pixels; both sides must be at least `size`. Half pixels round to even, as in Python.
+/// The middle `size` x `size` pixels; both sides must be at least `size`.
 pub fn center_crop(image: &Rgb, size: u32) -> Rgb {
+    let [left, top, width, height] = middle(image.width, image.height, size);
+    crop(image, left, top, width, height)
+}
+
+/// Where [`center_crop`] cuts. Half pixels round to even, as in Python.
+pub fn middle(width: u32, height: u32, size: u32) -> [u32; 4] {
     let offset = |side: u32| (f64::from(side.saturating_sub(size)) / 2.0).round_ties_even() as u32;
-    crop(image, offset(image.width), offset(image.height), size, size)
+    [offset(width), offset(height), size, size]
 }
 
 /// A copy of a region that lies inside of the image.
@@ -85,111 +100,6 @@ pub fn crop(image: &Rgb, left: u32, top: u32, width: u32, height: u32) -> Rgb {
         pixels.extend_from_slice(&image.pixels[start..start + bytes]);
     }
     Rgb { width, height, pixels }
-}
-
-/// For each output position the first input position and the weights from there on.
-struct Weights {
-    start: Vec<usize>,
-    count: Vec<usize>,
-    weights: Vec<i32>,
-    width: usize,
-}
-
-impl Weights {
-    fn new(input: u32, output: u32, filter: Filter) -> Self {
-        let scale = f64::from(input) / f64::from(output);
-        let stretch = scale.max(1.0);
-        // A product with the inverse, as Pillow has it: a quotient differs in the last bit and then in a byte.
-        let shrink = 1.0 / stretch;
-        let support = stretch
-            * match filter {
-                Filter::Bilinear => 1.0,
-                Filter::Bicubic => 2.0,
-            };
-        let width = support.ceil() as usize * 2 + 1;
-        let mut start = Vec::with_capacity(output as usize);
-        let mut count = Vec::with_capacity(output as usize);
-        let mut weights = vec![0; output as usize * width];
-        let mut exact = vec![0.0; width];
-        for position in 0..output as usize {
-            let center = (position as f64 + 0.5) * scale;
-            let first = ((center - support + 0.5) as i64).max(0);
-            let end = ((center + support + 0.5) as i64).min(i64::from(input));
-            let taps = (end - first).max(0) as usize;
-            let mut sum = 0.0;
-            for (tap, weight) in exact.iter_mut().enumerate().take(taps) {
-                *weight = kernel((tap as f64 + first as f64 - center + 0.5) * shrink, filter);
-                sum += *weight;
-            }
-            for (tap, weight) in exact.iter().enumerate().take(taps) {
-                let normal = if sum == 0.0 { *weight } else { weight / sum };
-                let fixed = normal * f64::from(1u32 << PRECISION);
-                weights[position * width + tap] = (fixed + if fixed < 0.0 { -0.5 } else { 0.5 }) as i32;
-            }
-            start.push(first as usize);
-            count.push(taps);
-        }
-        Self { start, count, weights, width }
-    }
-
-    fn at(&self, position: usize) -> (usize, &[i32]) {
-        let first = position * self.width;
-        (self.start[position], &self.weights[first..first + self.count[position]])
-    }
-}
-
-fn kernel(x: f64, filter: Filter) -> f64 {
-    const A: f64 = -0.5;
-    let x = x.abs();
-    match filter {
-        Filter::Bilinear if x < 1.0 => 1.0 - x,
-        Filter::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
-        Filter::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
-        _ => 0.0,
-    }
-}
-
-fn to_byte(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
-}
-
-const HALF: i32 = 1 << (PRECISION - 1);
-
-fn horizontal(image: &Rgb, weights: &Weights, width: u32) -> Rgb {
-    let stride = image.width as usize * 3;
-    let mut pixels = vec![0; width as usize * image.height as usize * 3];
-    for (input, output) in image.pixels.chunks_exact(stride).zip(pixels.chunks_exact_mut(width as usize * 3)) {
-        for (position, out) in output.chunks_exact_mut(3).enumerate() {
-            let (start, taps) = weights.at(position);
-            let mut sum = [HALF; 3];
-            for (pixel, &weight) in input[start * 3..].chunks_exact(3).zip(taps) {
-                sum[0] += i32::from(pixel[0]) * weight;
-                sum[1] += i32::from(pixel[1]) * weight;
-                sum[2] += i32::from(pixel[2]) * weight;
-            }
-            out.copy_from_slice(&sum.map(to_byte));
-        }
-    }
-    Rgb { width, height: image.height, pixels }
-}
-
-fn vertical(image: &Rgb, weights: &Weights, height: u32) -> Rgb {
-    let stride = image.width as usize * 3;
-    let mut pixels = vec![0; stride * height as usize];
-    let mut sums = vec![0i32; stride];
-    for (position, output) in pixels.chunks_exact_mut(stride).enumerate() {
-        let (start, taps) = weights.at(position);
-        sums.fill(HALF);
-        for (row, &weight) in image.pixels[start * stride..].chunks_exact(stride).zip(taps) {
-            for (sum, &byte) in sums.iter_mut().zip(row) {
-                *sum += i32::from(byte) * weight;
-            }
-        }
-        for (out, &sum) in output.iter_mut().zip(&sums) {
-            *out = to_byte(sum);
-        }
-    }
-    Rgb { width: image.width, height, pixels }
 }
 
 #[cfg(test)]
@@ -213,6 +123,20 @@ mod tests {
         }
         let out = resize_region(&image, [2, 1, 3, 3], 7, 5, Filter::Bicubic);
         assert!(out.pixels.chunks(3).all(|p| p == [10, 20, 30]));
+    }
+
+    #[test]
+    fn resize_part_is_that_part_of_the_whole() {
+        let pixels = (0..97 * 61 * 3u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let image = Rgb { width: 97, height: 61, pixels };
+        for to in [[40, 30], [120, 20], [97, 30], [40, 61], [200, 150], [50, 7], [97, 61]] {
+            for filter in [Filter::Bilinear, Filter::Bicubic] {
+                let whole = resize(&image, to[0], to[1], filter);
+                let part = [to[0] / 5, to[1] / 4, to[0] / 2, to[1] / 2];
+                let [left, top, width, height] = part;
+                assert_eq!(resize_part(&image, to, part, filter), crop(&whole, left, top, width, height), "{to:?}");
+            }
+        }
     }
 
     #[test]

@@ -165,7 +165,8 @@ pub fn show(dir: &StudyDir, state: &StudyState, id: TrialId, now: Timestamp) -> 
         "curve": found.curve.iter().map(|(epoch, metrics)| json!({"epoch": epoch, "metrics": metrics})).collect::<Vec<_>>(),
         "epochs_log": found.losses.iter().map(|s| json!({
             "epoch": s.epoch, "step": s.step, "loss": s.loss, "vision_lr": s.vision_lr, "text_lr": s.text_lr,
-            "images_per_s": s.images_per_s, "seconds": s.seconds, "ts": s.ts,
+            "images_per_s": s.images_per_s, "seconds": s.seconds,
+            "data_wait_share": s.data_wait_share, "ts": s.ts,
         })).collect::<Vec<_>>(),
         "checkpoints": found.checkpoints.iter().map(|(path, c)| json!({
             "path": path, "epoch": c.epoch, "step": c.step, "bytes": c.bytes,

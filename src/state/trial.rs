@@ -119,6 +119,8 @@ pub struct EpochStats {
     pub images_per_s: f64,
     /// Seconds of the epoch.
     pub seconds: f64,
+    /// Share of them in which the loop waited for a batch, where it is known.
+    pub data_wait_share: Option<f64>,
     /// When the epoch ended.
     pub ts: Timestamp,
 }
@@ -448,7 +450,7 @@ impl TrialState {
             JobEvent::Validated { epoch, step, metrics, intervals, .. } => {
                 self.measured(*epoch, *step, metrics, (metric, direction), intervals.get(metric).copied());
             }
-            JobEvent::EpochEnded { epoch, step, loss, vision_lr, text_lr, images_per_s, seconds } => {
+            JobEvent::EpochEnded { epoch, step, loss, vision_lr, text_lr, images_per_s, seconds, data_wait_share } => {
                 let stats = EpochStats {
                     epoch: *epoch,
                     step: *step,
@@ -457,6 +459,7 @@ impl TrialState {
                     text_lr: *text_lr,
                     images_per_s: *images_per_s,
                     seconds: *seconds,
+                    data_wait_share: *data_wait_share,
                     ts: line.ts,
                 };
                 match self.losses.binary_search_by_key(epoch, |s| s.epoch) {

@@ -7,6 +7,7 @@ pub mod checkpoint;
 mod console;
 mod cost;
 pub mod device;
+mod frozen;
 pub mod health;
 pub mod keep;
 pub mod loss;

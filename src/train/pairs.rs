@@ -1,14 +1,16 @@
 //! The data of a run as the loop sees it: batches of inputs, or of embeddings where a tower is frozen.
 //!
-//! A frozen tower gives the same embedding of the same input in every epoch, so it is asked once.
+//! A frozen tower gives the same embedding of the same input in every epoch and every trial, so it is asked once.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tch::Tensor;
 
+use super::frozen;
 use super::loss::{Exchange, Mask, Terms, normalize};
 use super::ranks::Group;
 use super::step::Side;
@@ -47,6 +49,8 @@ pub struct Pairs {
     hits: Hits,
     /// Whether batches wait in page-locked memory.
     pin: bool,
+    /// What all trials of the study share.
+    cache: PathBuf,
 }
 
 impl Pairs {
@@ -95,6 +99,7 @@ impl Pairs {
             images: None,
             texts: None,
             group: group.clone(),
+            cache: job.cache.clone(),
             attributes: attributes.map(Arc::new),
             mask: mask.map(|mask| (mask, Exchange::named(&spec.train.siglip_loss_dist_impl) == Exchange::Local)),
             hits,
@@ -102,18 +107,34 @@ impl Pairs {
         })
     }
 
-    /// Embeds what frozen towers see, once.
+    /// Embeds what frozen towers see, or finds it in the study's cache.
     ///
     /// # Errors
-    /// When libtorch fails.
+    /// When libtorch fails; `DiskFull` or `Io` for the cache.
     pub fn embed_frozen(&mut self, model: &Clip, batch: usize) -> Result<(), Failure> {
         if !model.is_trained(Part::Vision) && !self.augmented {
-            self.images = Some(self.embed(model, Part::Vision, batch)?);
+            self.images = Some(self.frozen(model, Part::Vision, batch)?);
         }
         if !model.is_trained(Part::Text) {
-            self.texts = Some(self.embed(model, Part::Text, batch)?);
+            self.texts = Some(self.frozen(model, Part::Text, batch)?);
         }
         Ok(())
+    }
+
+    fn frozen(&self, model: &Clip, part: Part, batch: usize) -> Result<Tensor, Failure> {
+        let (inputs, rows) = match part {
+            Part::Vision => (self.set.images_key(), self.set.image_count()),
+            _ => (self.set.tokens_key(), self.set.captions().len()),
+        };
+        let key = frozen::key(model, part, inputs, batch)?;
+        frozen::shared(
+            &self.cache,
+            &key,
+            [rows, model.config().embed_dim as usize],
+            model.device(),
+            &self.group,
+            || self.embed(model, part, batch),
+        )
     }
 
     /// The batches of an epoch after the first `skip`: of each, this rank's share of `batch` pairs, so that what a step sees does
@@ -141,7 +162,7 @@ impl Pairs {
             Masked { mask, attributes: Arc::clone(attributes), plan: all.into_iter(), own: at..at + batch }
         });
         let (images, texts) = (share(&self.images), share(&self.texts));
-        Ok(Epoch { set: Arc::clone(&self.set), images, texts, source, draw, masked })
+        Ok(Epoch { set: Arc::clone(&self.set), images, texts, source, draw, masked, waited: Duration::ZERO })
     }
 
     /// Embeddings of images and texts by a model, `[N, D]` with rows of length 1.
@@ -289,6 +310,14 @@ pub struct Epoch {
     source: Source,
     draw: Draw,
     masked: Option<Masked>,
+    waited: Duration,
+}
+
+impl Epoch {
+    /// How long whoever asked for batches has waited for them so far.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
 }
 
 /// The pairs among which each batch is contrasted, with what their attributes make of it.
@@ -327,10 +356,15 @@ impl Iterator for Epoch {
         let captions_of =
             |index: &[usize]| index.iter().map(|&p| self.set.caption_of(p, self.draw)).collect::<Vec<_>>();
         let (images, index, tokens) = match &mut self.source {
-            Source::Loaded(loader) => match loader.next()? {
-                Ok(Batch { images, tokens, index }) => (Side::Input(images), index, Some(tokens)),
-                Err(failure) => return Some(Err(failure)),
-            },
+            Source::Loaded(loader) => {
+                let start = Instant::now();
+                let batch = loader.next()?;
+                self.waited += start.elapsed();
+                match batch {
+                    Ok(Batch { images, tokens, index }) => (Side::Input(images), index, Some(tokens)),
+                    Err(failure) => return Some(Err(failure)),
+                }
+            }
             Source::Embedded(plan) => {
                 let index = plan.next()?;
                 let known = self.images.as_ref().map(|images| pick(images, &image_of(&index)));

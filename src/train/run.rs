@@ -226,7 +226,11 @@ impl<'a> Run<'a> {
         // The rates of the last step.
         let factor = self.schedule.factor(self.meta.step.saturating_sub(1));
         let images_per_s = if seconds > 0.0 { images as f64 / seconds } else { 0.0 };
-        console::line(&format!("epoch {epoch}: loss {loss:.4}, {images_per_s:.0} images/s, {seconds:.1} s"));
+        let wait = if seconds > 0.0 { batches.waited().as_secs_f64() / seconds } else { 0.0 };
+        console::line(&format!(
+            "epoch {epoch}: loss {loss:.4}, {images_per_s:.0} images/s, {seconds:.1} s, {:.1} % of them waiting for data",
+            100.0 * wait
+        ));
         self.record(JobEvent::EpochEnded {
             epoch,
             step: self.meta.step,
@@ -235,6 +239,7 @@ impl<'a> Run<'a> {
             text_lr: self.settings.rate(Part::Text) * factor,
             images_per_s,
             seconds,
+            data_wait_share: Some(wait),
         })?;
         Ok(None)
     }

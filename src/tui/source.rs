@@ -311,6 +311,9 @@ pub fn curves(state: &TrialState) -> Curves {
         for (name, value) in reported {
             metrics.entry(name.to_owned()).or_default().push((f64::from(e.epoch), value));
         }
+        if let Some(share) = e.data_wait_share {
+            metrics.entry("perf/data_wait_share".to_owned()).or_default().push((f64::from(e.epoch), share));
+        }
     }
     let begun = state.first_launched.unwrap_or(state.suggested);
     let start = Tick { epoch: 0.0, step: 0.0, seconds: 0.0 };

@@ -133,6 +133,33 @@ fn pair_set_second_opening_uses_the_cache_until_something_changes() {
 }
 
 #[test]
+fn pair_set_cache_goes_by_content_and_not_by_times_or_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = [make_pairs(&dir.path().join("a"), 3)];
+    let cache = dir.path().join("cache");
+    let open = |source: &[DataSource; 1]| PairSet::open(source, &options(&cache, 12)).unwrap();
+    assert!(!open(&source).from_cache());
+    // Written again with the same bytes, or lying elsewhere: the same pixels.
+    let path = source[0].image_dir.join("im_01.png");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes).unwrap();
+    assert!(open(&source).from_cache());
+    assert!(open(&[make_pairs(&dir.path().join("b"), 3)]).from_cache());
+    // Other bytes of the same length under the same time: other pixels.
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let write = |red| {
+        image::RgbImage::from_pixel(4, 4, image::Rgb([red, 0, 0]))
+            .save_with_format(&path, image::ImageFormat::Bmp)
+            .unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        open(&source)
+    };
+    let (before, after) = (write(10), write(200));
+    assert!(!after.from_cache());
+    assert!(!equal(&before.images(&[1]).unwrap(), &after.images(&[1]).unwrap()));
+}
+
+#[test]
 fn pair_set_list_order_and_several_sources_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let mut listed = make_pairs(&dir.path().join("a"), 3);
@@ -269,6 +296,46 @@ fn loader_gives_every_batch_in_order() {
     assert!(equal(&batches[1].tokens, &set.tokens(&plan[1])));
     // Dropped early, the thread ends rather than waiting for ever.
     drop(Loader::start(set, plan, draw, 1).unwrap());
+}
+
+#[test]
+fn batches_of_images_that_keep_their_shape_are_padded_to_the_longest_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make_pairs(dir.path(), 0);
+    for i in 0..64u32 {
+        let rgb = generated("noise", 4 + i * 13 % 60, 4 + i * 29 % 50);
+        let image = image::RgbImage::from_raw(rgb.width, rgb.height, rgb.pixels).unwrap();
+        image.save(dir.path().join(format!("images/{i:02}.png"))).unwrap();
+        fs::write(dir.path().join(format!("captions/{i:02}.txt")), "x").unwrap();
+    }
+    for augment in [None, Augmentation::from_settings(&[0.4, 1.0], &[], 0.2).unwrap()] {
+        let mut options = options(&dir.path().join("cache"), 16);
+        options.image = options.image.with_mode(ResizeMode::Patches { side: 4, most: 18 });
+        options.augment = augment;
+        let set = PairSet::open(std::slice::from_ref(&source), &options).unwrap();
+        let draw = Draw { seed: 3, epoch: 1 };
+        let (mut real, mut rows) = (0, 0);
+        for batch in set.batches(8, draw) {
+            let counts: Vec<i64> = batch.iter().map(|&p| i64::from(set.patches_of(p, draw).unwrap())).collect();
+            let images = set.augmented(&batch, draw).unwrap();
+            let most = *counts.iter().max().unwrap();
+            assert_eq!(images.size(), [8, 1 + most, 48]);
+            for (i, count) in counts.iter().enumerate() {
+                let shape = [0, 1].map(|k| images.double_value(&[i as i64, 0, k]));
+                assert_eq!((shape[0] * shape[1]) as i64, *count);
+            }
+            real += counts.iter().sum::<i64>();
+            rows += 8 * most;
+        }
+        let unsorted: i64 = data::order::permutation(set.len(), draw)
+            .chunks_exact(8)
+            .map(|b| 8 * b.iter().map(|&p| i64::from(set.patches_of(p, draw).unwrap())).max().unwrap())
+            .sum();
+        assert!(
+            rows - real < (unsorted - real) / 2,
+            "{real} patches, {rows} with padding, {unsorted} in plain batches"
+        );
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod cli;
 #[cfg(feature = "torch")]
 mod data;
 #[cfg(feature = "torch")]
+mod data_fuzz;
+#[cfg(feature = "torch")]
 mod distributed;
 #[cfg(feature = "torch")]
 mod e2e;
@@ -25,9 +27,13 @@ mod fake;
 mod families;
 mod faults;
 #[cfg(feature = "torch")]
+mod frozen;
+#[cfg(feature = "torch")]
 mod full_size;
 #[cfg(feature = "torch")]
 mod hub;
+#[cfg(feature = "torch")]
+mod images;
 mod kubernetes;
 #[cfg(feature = "torch")]
 mod layouts;
@@ -44,6 +50,8 @@ mod ranks;
 mod report;
 #[cfg(feature = "torch")]
 mod retrieval;
+#[cfg(feature = "torch")]
+mod s3;
 mod search;
 #[cfg(feature = "torch")]
 mod shards;

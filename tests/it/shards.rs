@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cliptune::data::{Draw, PairSet, Sources};
-use cliptune::journal::event::Outcome;
+use cliptune::journal::event::{JobEvent, Outcome};
 use cliptune::journal::failure::FailureKind;
 use cliptune::spec::sections::WdsSection;
 
 use crate::data::{equal, make_pairs, options};
-use crate::train::{Toy, assert_same_bits, losses};
+use crate::train::{Toy, assert_same_bits, events, losses};
 
 /// Puts files into a tar, in the order given, under other names.
 fn shard(path: &Path, files: &[(PathBuf, String)]) {
@@ -157,6 +157,11 @@ fn training_on_shards_resumed_after_an_epoch_or_within_a_shard_has_the_same_bits
     let (whole, outcome) = toy.run("whole", &toy.job(20), &spec);
     outcome.unwrap();
     assert_eq!(losses(&whole).len(), 20);
+    let shares = events(&whole).into_iter().filter_map(|event| match event {
+        JobEvent::EpochEnded { data_wait_share, .. } => Some(data_wait_share),
+        _ => None,
+    });
+    assert!(shares.map(Option::unwrap).all(|share| (0.0..=1.0).contains(&share)));
     toy.run("parts", &toy.job(10), &spec).1.unwrap();
     let (parts, outcome) = toy.run("parts", &toy.job(20), &spec);
     outcome.unwrap();

@@ -60,7 +60,7 @@ impl Series {
                 let finite = metrics.iter().filter_map(|(name, v)| Some((name.clone(), (*v)?)));
                 self.push(line.ts, *epoch, *step, false, *seconds, finite.collect());
             }
-            JobEvent::EpochEnded { epoch, step, loss, vision_lr, text_lr, images_per_s, seconds } => {
+            JobEvent::EpochEnded { epoch, step, loss, vision_lr, text_lr, images_per_s, seconds, data_wait_share } => {
                 let mut values = vec![
                     ("train/vision_lr".to_owned(), *vision_lr),
                     ("train/text_lr".to_owned(), *text_lr),
@@ -68,6 +68,7 @@ impl Series {
                     ("epoch".to_owned(), f64::from(*epoch)),
                 ];
                 values.extend(loss.map(|loss| ("train/loss".to_owned(), loss)));
+                values.extend(data_wait_share.map(|share| ("perf/data_wait_share".to_owned(), share)));
                 self.push(line.ts, *epoch, *step, true, *seconds, values);
             }
             _ => {}

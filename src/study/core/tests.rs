@@ -161,6 +161,7 @@ impl World {
                 text_lr: 0.0,
                 images_per_s: 1.0,
                 seconds: 1.0,
+                data_wait_share: None,
             },
         );
         self.job(trial, JobEvent::Validated { epoch, step: 0, metrics, intervals, seconds: 0.0 });

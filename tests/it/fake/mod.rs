@@ -124,6 +124,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
             text_lr: 1e-4,
             images_per_s: 1.0,
             seconds: 0.0,
+            data_wait_share: None,
         });
         say(JobEvent::Validated { epoch, step, metrics, intervals: Default::default(), seconds: 0.0 });
         weights.push_str(&format!(";{epoch}"));

@@ -210,6 +210,7 @@ fn write_trial(dir: &StudyDir, trial: u32, epochs: u32, begun: f64, pace: f64, f
                     text_lr: rate,
                     images_per_s: 400.0,
                     seconds: pace,
+                    data_wait_share: None,
                 },
             );
         }

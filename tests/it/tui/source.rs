@@ -109,6 +109,7 @@ pub(crate) fn study_folder() -> (tempfile::TempDir, StudyDir) {
                     text_lr: 1e-5,
                     images_per_s: 123.4,
                     seconds: 18.0,
+                    data_wait_share: None,
                 };
                 events.append(at(seconds), ended).unwrap();
             }
