@@ -106,8 +106,9 @@ fn thumbnail(path: &Path) -> Option<Vec<u8>> {
     let whole = crate::pixels::decode::decode(path).ok()?;
     let small = crate::pixels::ImageTransform::clip(SIDE).resize(&whole);
     let mut bytes = Vec::new();
-    let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, QUALITY);
-    encoder.encode(&small.pixels, small.width, small.height, image::ExtendedColorType::Rgb8).ok()?;
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, QUALITY)
+        .encode(&small.pixels, small.width, small.height, image::ExtendedColorType::Rgb8)
+        .ok()?;
     Some(bytes)
 }
 

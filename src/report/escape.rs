@@ -22,8 +22,13 @@ pub fn escape(text: &str) -> String {
 /// For a cell of a Markdown table: one line, without marks that would be taken for the table's, for HTML or for links.
 pub fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
+    let mut letters = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(c) = letters.next() {
+        // Within a word an underscore is one.
+        let within = c == '_' && before.is_alphanumeric() && letters.peek().is_some_and(|n| n.is_alphanumeric());
         match c {
+            '_' if within => out.push('_'),
             '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' => {
                 out.push('\\');
                 out.push(c);
@@ -33,6 +38,7 @@ pub fn markdown(text: &str) -> String {
             c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
+        before = c;
     }
     out
 }
@@ -49,5 +55,6 @@ mod tests {
         );
         assert_eq!(escape("a\u{0}b\u{202e}c&amp;"), "a b c&amp;amp;");
         assert_eq!(markdown("a|b\n`c` <i> [x](y)"), "a\\|b \\`c\\` &lt;i> \\[x\\](y)");
+        assert_eq!(markdown("val/t2i_mAP _it_"), "val/t2i_mAP \\_it\\_");
     }
 }

@@ -39,13 +39,12 @@ pub fn summary(content: &Content<'_>) -> Vec<Fact> {
     let baseline = state.baseline().and_then(|t| t.value);
     if let Some((value, baseline)) = best.and_then(|t| t.value).zip(baseline) {
         let gain = value - baseline;
-        let relative =
-            if baseline.abs() > 1e-12 { format!(" ({:+.0} %)", 100.0 * gain / baseline.abs()) } else { String::new() };
-        facts.push(fact(
-            "against the baseline",
-            format!("{gain:+.4}{relative}"),
-            format!("the spec as written has {}", four(baseline)),
-        ));
+        let relative = match baseline.abs() {
+            base if base > 1e-12 => format!("{:+.0} %, ", 100.0 * gain / base),
+            _ => String::new(),
+        };
+        let note = format!("{relative}the spec as written has {}", four(baseline));
+        facts.push(fact("against the baseline", format!("{gain:+.4}"), note));
     }
     if let Some(value) = state.pretrained() {
         facts.push(fact("before training", four(value), "the model that trials start from".to_owned()));

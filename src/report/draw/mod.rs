@@ -128,14 +128,17 @@ impl Drawing {
 /// Size of letters, in pixels.
 pub const TEXT: f64 = 12.0;
 
+/// Usual width of a letter.
+const LETTER: f64 = 0.54 * TEXT;
+
 /// A guess at the width of a text of the usual size: the medium's font decides.
 pub fn text_width(text: &str) -> f64 {
-    0.58 * TEXT * text.chars().count() as f64
+    LETTER * text.chars().count() as f64
 }
 
 /// A text cut to so many pixels.
 pub fn cut(text: &str, room: f64) -> String {
-    let most = (room / (0.58 * TEXT)).floor().max(1.0) as usize;
+    let most = (room / LETTER).floor().max(1.0) as usize;
     if text.chars().count() <= most {
         return text.to_owned();
     }

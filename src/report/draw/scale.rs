@@ -47,6 +47,15 @@ impl Scale {
             return self.decades(count);
         }
         let step = round_step((self.high - self.low) / count.max(1) as f64);
+        self.multiples(step)
+    }
+
+    /// Whole numbers within it, about `count` of them at most.
+    pub fn whole_ticks(&self, count: usize) -> Vec<(f64, String)> {
+        self.multiples(round_step((self.high - self.low) / count.max(1) as f64).max(1.0).ceil())
+    }
+
+    fn multiples(&self, step: f64) -> Vec<(f64, String)> {
         let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
         (first..=last.min(first.saturating_add(50)))
             .map(|i| i as f64 * step)
@@ -72,11 +81,12 @@ impl Scale {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, not below `least`.
-fn round_step(least: f64) -> f64 {
-    let power = 10_f64.powf(least.max(1e-300).log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|m| m * power >= least * (1.0 - 1e-9)).unwrap_or(10.0);
-    step * power
+/// 1, 2 or 5 times a power of ten, the one nearest to `wanted` in ratio.
+fn round_step(wanted: f64) -> f64 {
+    let power = 10_f64.powf(wanted.max(1e-300).log10().floor());
+    let apart = |m: &f64| (m * power / wanted).ln().abs();
+    let steps = [1.0, 2.0, 5.0, 10.0];
+    steps.into_iter().min_by(|a, b| apart(a).total_cmp(&apart(b))).unwrap_or(10.0) * power
 }
 
 #[cfg(test)]
@@ -92,6 +102,15 @@ mod tests {
         assert_eq!(labels(&Scale::new(0.0, 6.0), 6), ["0", "1", "2", "3", "4", "5", "6"]);
         assert_eq!(labels(&Scale::new(0.417, 0.7312), 4), ["0.5", "0.6", "0.7"]);
         assert_eq!(labels(&Scale::new(-0.3, 0.3), 3), ["-0.2", "0", "0.2"]);
+        assert_eq!(labels(&Scale::new(0.017, 0.139), 5), ["0.02", "0.04", "0.06", "0.08", "0.1", "0.12"]);
+        let whole = |high| Scale::new(1.0, high).whole_ticks(7).into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(
+            (whole(3.0), whole(40.0)),
+            (
+                vec!["1".to_owned(), "2".to_owned(), "3".to_owned()],
+                ["5", "10", "15", "20", "25", "30", "35", "40"].map(str::to_owned).into()
+            )
+        );
         let wide = Scale::wide([1e-6, 1e-2].into_iter()).unwrap();
         assert_eq!(labels(&wide, 6), ["1e-6", "1e-5", "1e-4", "0.001", "0.01"]);
         assert!((wide.place(1e-4) - 0.5).abs() < 1e-9);

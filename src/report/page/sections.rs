@@ -263,7 +263,7 @@ fn slices(content: &Content<'_>) -> Option<Section> {
     let plots: String =
         plot::slices(content).iter().map(|(_, drawing)| format!("<div>{}</div>", svg(drawing))).collect();
     let note = format!(
-        "{} against each parameter, the most important first. Later trials are stronger, the best one orange.",
+        "{} against each parameter, the most important first. Later trials are stronger; a ring marks the best, orange the baseline.",
         content.state.metric()
     );
     let body = format!("<div class=\"slices\">{plots}</div>\n");

@@ -37,7 +37,8 @@ fn draw(content: &Content<'_>, title: &str, curve: &dyn Fn(&TrialState) -> Curve
     let last = numbers().map(|p| p.0).fold(1.0, f64::max);
     // Values are compared with each other, losses with themselves.
     let values = numbers().map(|p| p.1);
-    let scale = if with_band { Scale::around(values) } else { Scale::wide(values) };
+    let ends = content.best().into_iter().flat_map(|t| t.intervals.values()).flat_map(|i| [i.low, i.high]);
+    let scale = if with_band { Scale::around(values.chain(ends)) } else { Scale::wide(values) };
     let Some(y) = scale else { return empty(title, "nothing was measured yet") };
     let mut drawing = Drawing::new(title, HALF, 300.0);
     let first = numbers().map(|p| p.0).fold(last, f64::min);
@@ -100,6 +101,6 @@ fn entries(content: &Content<'_>) -> Vec<Entry> {
     let best = content.best().map(|t| (Ink::Best, false, format!("best ({})", t.id)));
     let baseline = content.baseline().filter(|t| content.best().map(|b| b.id) != Some(t.id));
     let baseline = baseline.map(|_| (Ink::Baseline, false, "baseline".to_owned()));
-    let others = (Ink::Value(0.5), false, "other trials, the better the stronger".to_owned());
+    let others = (Ink::Value(0.5), false, "others, the better the stronger".to_owned());
     best.into_iter().chain(baseline).chain([others]).collect()
 }

@@ -17,6 +17,7 @@ pub use slices::slices;
 use super::content::Content;
 use super::draw::{Anchor, Drawing, Form, Ink, Point, Scale, Shape, cut, text_width};
 use crate::state::TrialState;
+use crate::state::axis::Axis;
 
 /// Width of a plot that shares its row with another.
 pub const HALF: f64 = 480.0;
@@ -49,14 +50,14 @@ impl Frame {
         self.top + self.height
     }
 
-    /// Grid and numbers; `title` says what lies along the bottom.
+    /// Grid and numbers; `title` says what is counted along the bottom.
     fn draw(&self, drawing: &mut Drawing, title: &str, ticks: usize) {
         for (place, label) in self.y.ticks(5) {
             let y = self.top + self.height * (1.0 - place);
             drawing.line(vec![(self.left, y), (self.left + self.width, y)], 1.0, Ink::Grid);
             drawing.text((self.left - 7.0, y + 4.0), label, Anchor::End, Ink::Muted);
         }
-        for (place, label) in self.x.ticks(ticks) {
+        for (place, label) in self.x.whole_ticks(ticks) {
             let x = self.left + self.width * place;
             drawing.text((x, self.bottom() + 16.0), label, Anchor::Middle, Ink::Muted);
         }
@@ -71,13 +72,13 @@ type Entry = (Ink, bool, String);
 
 /// What colours and lines stand for, above a plot.
 fn legend(drawing: &mut Drawing, entries: &[Entry]) {
-    let mut x = 52.0;
+    let mut x = 10.0;
     for (ink, dashed, name) in entries {
-        let name = cut(name, drawing.width - x - 26.0);
+        let name = cut(name, drawing.width - x - 22.0);
         let line = Shape::new(Form::Line(vec![(x, 11.0), (x + 16.0, 11.0)], 2.5), *ink);
         drawing.add(if *dashed { line.dashed() } else { line });
         drawing.text((x + 21.0, 15.0), name.clone(), Anchor::Start, Ink::Muted);
-        x += 21.0 + text_width(&name) + 14.0;
+        x += 21.0 + text_width(&name) + 12.0;
         if x > drawing.width - 60.0 {
             break;
         }
@@ -91,6 +92,11 @@ fn ink(content: &Content<'_>, trial: &TrialState) -> Ink {
         () if content.baseline().map(|t| t.id) == Some(trial.id) => Ink::Baseline,
         () => Ink::Value(0.85 * content.standing(trial.id)),
     }
+}
+
+/// The axis of a parameter over some trials; those in which it is `null` have no place on it.
+fn axis(key: &str, trials: &[&TrialState]) -> Option<Axis> {
+    Axis::of(trials.iter().filter_map(|t| t.params.get(key)).filter(|v| !v.is_null()))
 }
 
 /// A drawing with nothing but the reason for that.

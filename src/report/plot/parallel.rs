@@ -1,6 +1,6 @@
 //! Parallel coordinates: every trial as a line through an axis a parameter, the metric last.
 
-use super::{FULL, empty, ink};
+use super::{FULL, axis, empty, ink};
 use crate::base::units;
 use crate::report::content::Content;
 use crate::report::draw::{Anchor, Drawing, Form, Ink, Point, Shape, cut};
@@ -26,7 +26,7 @@ pub fn parallel(content: &Content<'_>) -> Drawing {
         .keys()
         .into_iter()
         .filter_map(|key| {
-            let axis = Axis::of(trials.iter().filter_map(|t| t.params.get(&key)))?;
+            let axis = axis(&key, &trials)?;
             Some((key, axis))
         })
         .take(MOST)

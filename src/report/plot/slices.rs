@@ -15,7 +15,7 @@ pub fn slices(content: &Content<'_>) -> Vec<(String, Drawing)> {
     let Some(metric) = Scale::around(trials.iter().filter_map(|t| t.value)) else { return Vec::new() };
     let keys = content.keys().into_iter();
     keys.filter_map(|key| {
-        let axis = Axis::of(trials.iter().filter_map(|t| t.params.get(&key)))?;
+        let axis = super::axis(&key, &trials)?;
         let drawing = slice(content, &trials, (&key, &axis), &metric);
         Some((key, drawing))
     })
@@ -37,16 +37,24 @@ fn slice(content: &Content<'_>, trials: &[&TrialState], (key, axis): (&str, &Axi
         let x = trial.params.get(key).and_then(|v| axis.place(v));
         let (Some(x), Some(value)) = (x, trial.value) else { continue };
         let at = (left + 6.0 + (width - 12.0) * x, bottom - (bottom - top) * metric.place(value));
-        let is_best = content.best().map(|t| t.id) == Some(trial.id);
-        let ink = if is_best { Ink::Baseline } else { Ink::Value(0.15 + 0.85 * f64::from(trial.id.0) / last) };
-        let dot = Form::Dot(at, if is_best { 5.5 } else { 4.0 });
-        drawing.add(Shape::new(dot, ink).strength(0.9).of(trial.id, content.tip(trial)));
+        let tip = content.tip(trial);
+        let dot = |radius, ink| Shape::new(Form::Dot(at, radius), ink).of(trial.id, tip.clone());
+        if content.best().map(|t| t.id) == Some(trial.id) {
+            drawing.add(dot(7.0, Ink::Text));
+            drawing.add(dot(5.0, Ink::Best));
+        } else if content.baseline().map(|t| t.id) == Some(trial.id) {
+            drawing.add(dot(4.5, Ink::Baseline));
+        } else {
+            drawing.add(dot(4.0, Ink::Value(0.15 + 0.85 * f64::from(trial.id.0) / last)).strength(0.9));
+        }
     }
     for (place, label, anchor) in ends(axis) {
         let room = if anchor == Anchor::Middle { width / 3.0 } else { width / 2.0 };
         drawing.text((left + width * place, bottom + 15.0), cut(&label, room), anchor, Ink::Muted);
     }
-    let name = Form::Text((left + width / 2.0, HEIGHT - 8.0), cut(short(key), width + 40.0), Anchor::Middle, 12.0);
+    let log = if matches!(axis, Axis::Numbers { log: true, .. }) { " (log)" } else { "" };
+    let name = cut(&format!("{}{log}", short(key)), width + 40.0);
+    let name = Form::Text((left + width / 2.0, HEIGHT - 8.0), name, Anchor::Middle, 12.0);
     drawing.add(Shape::new(name, Ink::Text).tip(key.to_owned()));
     drawing
 }
