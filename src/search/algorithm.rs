@@ -86,7 +86,6 @@ impl Algorithm {
     /// When there are no such names; the help says what there is. Both are looked up before either is reported.
     pub fn by_name(sampler: &str, scheduler: &str, plan: &Plan) -> Result<Self, Problems> {
         let lower = sampler.to_ascii_lowercase();
-        // Some names of TAO's are samplers of ours as well; then nothing needs to be said.
         let alias = ALIASES.iter().find(|a| a.name == lower);
         let own = alias.map_or(lower.as_str(), |a| a.sampler);
         let wanted = match (scheduler, alias) {
@@ -104,7 +103,7 @@ impl Algorithm {
         let scheduler = scheduler::by_name(wanted, plan.settings);
         match (found, scheduler) {
             (Some(sampler), Ok(scheduler)) => {
-                let note = alias.filter(|a| a.name != a.sampler).map(|a| {
+                let note = alias.map(|a| {
                     format!("{lower}: {}; using {} with the scheduler {}", a.what, a.sampler, scheduler.name())
                 });
                 Ok(Self { sampler, scheduler, note })
@@ -193,6 +192,8 @@ mod tests {
         }
         let note = Algorithm::by_name("bfbo", "auto", &PLAN).unwrap().note.unwrap();
         assert!(note.contains("using gp with the scheduler asha"), "{note}");
+        let note = Algorithm::by_name("bohb", "auto", &PLAN).unwrap().note.unwrap();
+        assert!(note.contains("using bohb with the scheduler hyperband"), "{note}");
         assert!(Algorithm::by_name("gp", "auto", &PLAN).unwrap().note.is_none());
     }
 }

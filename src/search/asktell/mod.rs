@@ -111,6 +111,9 @@ impl Session {
         if !wrong.is_empty() {
             return Err(wrong.join("; "));
         }
+        if params.is_empty() {
+            return Err("the space has no parameters".to_owned());
+        }
         let params = params.into_iter().flatten().collect();
         let space = Space::new("space", params, Vec::new(), init.initial.clone())
             .map_err(|flaws| flaws.into_iter().map(|f| f.what).collect::<Vec<_>>().join("; "))?;
