@@ -10,9 +10,11 @@ use crate::base::exit::ExitCode;
 use crate::base::files::with_path;
 use crate::base::units::{number, plural};
 use crate::journal::job::Action;
+use crate::journal::layout::StudyDir;
 use crate::search::space::domain::text;
-use crate::search::space::{CONFIDENCE, Domain, Fixed, Link, Parameter, Space, show_condition};
+use crate::search::space::{CONFIDENCE, Domain, Earlier, Fixed, Link, Parameter, Space, show_condition};
 use crate::spec::{self, Resolved};
+use crate::study::history::observations;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -98,12 +100,44 @@ pub fn of_spec(resolved: &Resolved) -> Result<(Space, Fixed), Problems> {
     let given = keys.iter().filter(|key| resolved.is_from_command_line(key));
     let given: Vec<(&str, &Value)> = given.filter_map(|key| Some((key.as_str(), resolved.get(key)?))).collect();
     let fixed = space.fix_all(given)?;
+    space = with_earlier(space, resolved)?;
     space.check_against(|point| {
         let values: Vec<(String, Value)> = point.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         let tried = resolved.with(&values);
         tried.map(|_| ()).map_err(|problems| problems.list.into_iter().map(|p| p.what).collect())
     })?;
     Ok((space, fixed))
+}
+
+/// The space with what the studies of `automl.warm_start` found; a study that exists keeps what they had found when it began.
+fn with_earlier(space: Space, resolved: &Resolved) -> Result<Space, Problems> {
+    let automl = &resolved.spec.automl;
+    if automl.warm_start.is_empty() {
+        return Ok(space);
+    }
+    let own = resolved.get("results_dir").map(text).filter(|path| !path.is_empty()).map(StudyDir::new);
+    if let Some(own) = own.filter(StudyDir::exists)
+        && let Ok(written) = std::fs::read_to_string(own.space())
+    {
+        let written = Space::parse_yaml(&written, &own.space().display().to_string())?;
+        return Ok(space.with_earlier(written.earlier().to_vec()));
+    }
+    let (mut earlier, mut problems) = (Vec::new(), Vec::new());
+    for path in &automl.warm_start {
+        match super::study::open(path) {
+            Ok((_, state)) if state.metric() == automl.metric && state.direction() == automl.direction => {
+                let found = observations(&state).into_iter().filter_map(|o| Some((o.params, o.value?))).collect();
+                earlier.extend(Earlier::of_study(found, automl.direction));
+            }
+            Ok((_, state)) => {
+                let what = format!("automl.warm_start: {} ranks its trials by {}", path.display(), state.metric());
+                let help = format!("studies of {} in the same direction can be learned from", automl.metric);
+                problems.push(Problem::new(what).help(help));
+            }
+            Err(found) => problems.extend(found.list),
+        }
+    }
+    if problems.is_empty() { Ok(space.with_earlier(earlier)) } else { Err(Problems::new(ExitCode::Usage, problems)) }
 }
 
 /// The bundled space of this name, the space that the train schema marks (`schema`), or that of the file at this path: a
@@ -150,6 +184,9 @@ pub fn table(space: &Space) -> String {
     };
     let mut lines: Vec<String> = rows.iter().map(line).collect();
     lines.extend(space.constraints().iter().map(|f| format!("never: {}", f.describe())));
+    if !space.earlier().is_empty() {
+        lines.push(format!("earlier studies: {}", plural(space.earlier().len(), "point")));
+    }
     lines.join("\n")
 }
 

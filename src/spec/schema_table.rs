@@ -313,6 +313,8 @@ pub const FIELDS: &[Field] = &[
         .help("A bundled search space (default, wide, lora, from_scratch, tao), `schema` (the fields the schema marks), or the path of a YAML file or of a JSON schema."),
     Field::new("automl.space", Kind::List(Item::Str), "[]")
         .help("Changes of the search space, each KEY=log(1e-7,1e-4) or KEY=off; on the command line automl.space.KEY=log(1e-7,1e-4)."),
+    Field::new("automl.warm_start", Kind::List(Item::Str), "[]")
+        .help("Folders of earlier studies with the same metric: their best points are tried first, and the search believes more in places like them, the less the more it has seen itself."),
     Field::new("automl.max_trials", Kind::Int, "20").min(1.0).max(100000.0).popular()
         .help("Trials to run, the baseline included."),
     Field::new("automl.max_concurrent", Kind::Int, "0").min(0.0)

@@ -410,3 +410,22 @@ fn space_document_shows_a_space_that_is_read() {
     let space = Space::parse_yaml(yaml, "docs/search_spaces.md").unwrap_or_else(|p| panic!("{p}"));
     assert_eq!(space.initial().len(), 1);
 }
+
+#[test]
+fn space_learns_from_earlier_studies_of_the_same_metric() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::fake::go(crate::fake::config(dir.path(), "instant", 6));
+    let warm = format!("automl.warm_start=[{}]", dir.path().display());
+    let (code, shown, notes) = space(&["show", "templates/demo.yaml", "--json", &warm]);
+    assert_eq!(code, Some(0), "{notes}");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let earlier = shown["space"]["earlier"].as_array().unwrap();
+    let scores: Vec<f64> = earlier.iter().map(|e| e["score"].as_f64().unwrap()).collect();
+    assert_eq!(scores, [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]);
+    let (code, _, notes) = space(&["check", "templates/demo.yaml", &warm, "automl.metric=val/i2t_mAP"]);
+    assert_eq!(code, Some(2), "{notes}");
+    assert!(notes.contains("ranks its trials by val/t2i_mAP"), "{notes}");
+    let (code, _, notes) = space(&["check", "templates/demo.yaml", "automl.warm_start=[nowhere]"]);
+    assert_eq!(code, Some(2), "{notes}");
+    assert!(notes.contains("there is no study in nowhere"), "{notes}");
+}

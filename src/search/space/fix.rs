@@ -101,10 +101,12 @@ impl Space {
         let fixed = Self::new(self.name.clone(), params.clone(), forbidden.clone(), initial)
             // A child that became unconditional is missing from points in which it was idle.
             .or_else(|_| Self::new(self.name.clone(), params, forbidden, Vec::new()));
-        *self = fixed.map_err(|flaws| {
+        let fixed = fixed.map_err(|flaws| {
             let why: Vec<String> = flaws.into_iter().map(|f| f.what).collect();
             self.leaves_nothing(key, value, &why.join("; "))
         })?;
+        // Where the value was another one, an earlier point still tells something of the rest.
+        *self = Self { earlier: std::mem::take(&mut self.earlier), ..fixed };
         Ok(Some(dropped))
     }
 

@@ -6,6 +6,7 @@
 pub mod bundled;
 mod check;
 pub mod domain;
+mod earlier;
 pub mod expression;
 mod fix;
 mod joint;
@@ -23,6 +24,7 @@ use crate::journal::event::Params;
 
 pub use check::{Flaw, Place};
 pub use domain::Domain;
+pub use earlier::Earlier;
 pub use fix::Fixed;
 pub use link::Link;
 pub use point::{Coordinate, Point};
@@ -95,6 +97,7 @@ pub struct Space {
     params: Vec<Parameter>,
     forbidden: Vec<Forbidden>,
     initial: Vec<Params>,
+    earlier: Vec<Earlier>,
     joint: Joint,
 }
 
@@ -114,7 +117,7 @@ impl Space {
             return Err(flaws);
         }
         let joint = Joint::of(&params, &forbidden);
-        let space = Self { name: name.into(), params, forbidden, initial, joint };
+        let space = Self { name: name.into(), params, forbidden, initial, earlier: Vec::new(), joint };
         let flaws = check::check_points(&space);
         if flaws.is_empty() { Ok(space) } else { Err(flaws) }
     }

@@ -8,6 +8,8 @@
 //!   - {model.freeze_vision_encoder: true, model.freeze_text_encoder: true}
 //! initial:
 //!   - {model.freeze_text_encoder: false, train.optim.text_lr: 1e-5}
+//! earlier:
+//!   - {score: 0.9, point: {train.optim.text_lr: 3e-5}}
 //! ```
 
 use serde_json::Value;
@@ -15,7 +17,7 @@ use serde_json::Value;
 use super::domain::{text, whole};
 
 use super::expression;
-use super::{CONFIDENCE, Condition, Domain, Flaw, Forbidden, Link, Parameter, Place, Space, nearest};
+use super::{CONFIDENCE, Condition, Domain, Earlier, Flaw, Forbidden, Link, Parameter, Place, Space, nearest};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::yaml::{At, Entry, Kind, Node, Source};
@@ -45,7 +47,7 @@ impl Space {
         let source = Source { name, text };
         let mut reader = Reader { source, problems: Vec::new() };
         let root = source.read().map_err(|p| Problems::one(ExitCode::Usage, p))?;
-        let (mut params, mut forbidden, mut initial) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut params, mut forbidden, mut initial, mut earlier) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut places = Places::default();
         for entry in reader.map(&root, "a search space") {
             match entry.key.as_str() {
@@ -74,7 +76,12 @@ impl Space {
                         initial.push(point.iter().map(|e| (e.key.clone(), e.value.to_json())).collect::<Params>());
                     }
                 }
-                _ => reader.unknown(entry, &["parameters", "forbid", "initial"]),
+                "earlier" => {
+                    for item in reader.list(&entry.value, "`earlier`") {
+                        earlier.extend(reader.earlier(item));
+                    }
+                }
+                _ => reader.unknown(entry, &["parameters", "forbid", "initial", "earlier"]),
             }
         }
         if places.params.is_empty() && reader.problems.is_empty() {
@@ -82,7 +89,7 @@ impl Space {
         }
         if reader.problems.is_empty() {
             match Self::new(name, params, forbidden, initial) {
-                Ok(space) => return Ok(space),
+                Ok(space) => return Ok(space.with_earlier(earlier)),
                 Err(flaws) => reader.problems.extend(flaws.into_iter().map(|f| places.problem(&source, f))),
             }
         }
@@ -137,7 +144,7 @@ impl Space {
             Problems::new(ExitCode::Usage, flaws.into_iter().map(with_name).collect())
         })?;
         let initial = self.initial.iter().filter(|point| bare.validate(point).is_ok()).cloned().collect();
-        Ok(Self { initial, ..bare })
+        Ok(Self { initial, earlier: self.earlier.clone(), ..bare })
     }
 }
 
@@ -159,6 +166,26 @@ impl Places {
 impl<'a> Reader<'a> {
     fn add(&mut self, at: At, what: impl Into<String>, help: impl Into<String>) {
         self.problems.push(self.source.problem(at, what, help));
+    }
+
+    /// `{score: 0.9, point: {key: value}}`.
+    fn earlier(&mut self, node: &Node) -> Option<Earlier> {
+        let (mut params, mut score) = (None, None);
+        for entry in self.map(node, "an earlier point") {
+            match entry.key.as_str() {
+                "point" => {
+                    let values = self.map(&entry.value, "`point`");
+                    params = Some(values.iter().map(|e| (e.key.clone(), e.value.to_json())).collect::<Params>());
+                }
+                "score" => score = entry.value.to_json().as_f64().filter(|s| (0.0..=1.0).contains(s)),
+                _ => self.unknown(entry, &["point", "score"]),
+            }
+        }
+        let found = params.zip(score).map(|(params, score)| Earlier { params, score });
+        if found.is_none() {
+            self.add(node.at, "an earlier point needs `point` and a `score` from 0 to 1", "1 is the best of its study");
+        }
+        found
     }
 
     fn map<'n>(&mut self, node: &'n Node, subject: &str) -> &'n [Entry] {

@@ -25,6 +25,10 @@ impl Space {
         if !self.initial.is_empty() {
             root.insert("initial".to_owned(), json!(self.initial));
         }
+        if !self.earlier.is_empty() {
+            let one = |e: &super::Earlier| json!({"score": e.score, "point": e.params});
+            root.insert("earlier".to_owned(), self.earlier.iter().map(one).collect());
+        }
         Value::Object(root)
     }
 }

@@ -24,6 +24,8 @@ pub struct AutomlSection {
     pub search_space: String,
     /// Changes of the search space, each `KEY=log(1e-7,1e-4)` or `KEY=off`.
     pub space: Vec<String>,
+    /// Folders of earlier studies that the search may learn from.
+    pub warm_start: Vec<PathBuf>,
     /// Trials to run, the baseline included.
     pub max_trials: u64,
     /// Trials at the same time; 0 means one for every slot.

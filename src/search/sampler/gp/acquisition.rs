@@ -1,6 +1,7 @@
 //! Where the next trial promises most: the expected improvement in logarithms, times the probability that it succeeds.
 
 use super::features::Layout;
+use super::model::{Hearsay, LABEL_OFFSET};
 use super::posterior::Posterior;
 use crate::search::space::{Coordinate, Parameter, Point, Space};
 use crate::search::special::{log_h, log_sum_exp, normal_cdf};
@@ -12,8 +13,10 @@ pub(super) struct Acquisition<'a> {
     pub(super) layout: &'a Layout,
     /// The objective, smaller is better, pending trials believed.
     pub(super) model: &'a Posterior,
-    /// Labels: +1 for success, -1 for failure, less [`super::LABEL_OFFSET`]. Its layout has no lengths.
+    /// Labels: +1 for success, -1 for failure, less [`LABEL_OFFSET`]. Its layout has no lengths.
     pub(super) success: Option<(&'a Layout, &'a Posterior)>,
+    /// What earlier studies make believe.
+    pub(super) earlier: Option<&'a Hearsay>,
     /// The lowest posterior mean among the points observed.
     pub(super) incumbent: f64,
     /// Weight of what is known beforehand: it fades with the number of observations.
@@ -34,10 +37,12 @@ impl Acquisition<'_> {
         let mut scores: Vec<f64> = (0..points.len()).map(improvement).collect();
         if let Some((layout, success)) = self.success {
             let rows = layout.rows(points.iter().map(|p| (p, 1.0)));
-            for (score, (mean, variance)) in scores.iter_mut().zip(success.predict(&rows)) {
-                let chance = normal_cdf((mean + super::LABEL_OFFSET) / (variance + 0.05).sqrt());
-                *score += chance.clamp(1e-3, 1.0).ln();
+            for (score, belief) in scores.iter_mut().zip(success.predict(&rows)) {
+                *score += chance(belief).ln();
             }
+        }
+        if let Some(earlier) = self.earlier {
+            scores.iter_mut().zip(earlier.log_beliefs(points)).for_each(|(score, b)| *score += self.belief * b);
         }
         if self.space.params().iter().any(|p| p.good.is_some()) {
             for (score, point) in scores.iter_mut().zip(points) {
@@ -46,6 +51,11 @@ impl Acquisition<'_> {
         }
         scores
     }
+}
+
+/// The probability of success where the labels' mean and variance are these; never quite zero, for the model may be wrong.
+pub(super) fn chance((mean, variance): (f64, f64)) -> f64 {
+    normal_cdf((mean + LABEL_OFFSET) / (variance + 0.05).sqrt()).clamp(1e-3, 1.0)
 }
 
 /// Logarithm of how likely a point is the best beforehand, up to a constant: logistic around the values known to be good.

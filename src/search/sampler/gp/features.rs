@@ -48,8 +48,6 @@ pub(super) struct Rows {
     pub(super) numbers: DMatrix<f64>,
     /// Indicators of the categories.
     pub(super) indicators: DMatrix<f64>,
-    /// Legendre polynomials of degree one and two of the numeric coordinates, zero where they are inactive.
-    pub(super) trend: DMatrix<f64>,
     /// Coordinates that are active, summed over the rows.
     pub(super) active: usize,
 }
@@ -112,12 +110,11 @@ impl Layout {
         let mut rows = Rows {
             numbers: DMatrix::zeros(self.groups.len(), n),
             indicators: DMatrix::zeros(self.owners.len(), n),
-            trend: DMatrix::zeros(2 * self.numeric.len(), n),
             active: 0,
         };
         for (column, (point, length)) in points.enumerate() {
             let mut feature = 0;
-            for (k, numeric) in self.numeric.iter().enumerate() {
+            for numeric in &self.numeric {
                 let unit = match numeric.parameter.map_or(Some(Coordinate::Unit(length)), |p| point[p]) {
                     Some(Coordinate::Unit(unit)) => Some(unit),
                     Some(Coordinate::Choice(c)) if c != UNKNOWN => {
@@ -125,12 +122,7 @@ impl Layout {
                     }
                     _ => None,
                 };
-                if let Some(unit) = unit {
-                    rows.active += 1;
-                    let t = 2.0 * unit - 1.0;
-                    rows.trend[(2 * k, column)] = 3_f64.sqrt() * t;
-                    rows.trend[(2 * k + 1, column)] = 5_f64.sqrt() * (1.5 * t * t - 0.5);
-                }
+                rows.active += usize::from(unit.is_some());
                 if numeric.conditional {
                     let angle = unit.map(|u| u * FRAC_PI_2);
                     rows.numbers[(feature, column)] = angle.map_or(0.0, f64::cos);
@@ -169,7 +161,6 @@ impl Rows {
         Self {
             numbers: join(&self.numbers, &more.numbers),
             indicators: join(&self.indicators, &more.indicators),
-            trend: join(&self.trend, &more.trend),
             active: self.active + more.active,
         }
     }
@@ -179,7 +170,6 @@ impl Rows {
         Self {
             numbers: self.numbers.select_columns(indices),
             indicators: self.indicators.select_columns(indices),
-            trend: self.trend.select_columns(indices),
             active: self.active * indices.len() / self.len().max(1),
         }
     }

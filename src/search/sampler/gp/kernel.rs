@@ -1,11 +1,11 @@
 //! The covariance: Matern 5/2 with a length-scale for each numeric coordinate, times an exponential of the categories that
-//! differ, plus a smooth trend (main effects of degree one and two). Hyperparameters live on a log scale.
+//! differ. Hyperparameters live on a log scale.
 
 use nalgebra::DMatrix;
 
 use super::features::{Layout, Rows};
 
-/// Hyperparameters in logarithms: length-scales, category weights, trend variance, noise variance, signal variance.
+/// Hyperparameters in logarithms: length-scales, category weights, noise variance, signal variance.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Theta {
     pub(super) values: Vec<f64>,
@@ -13,7 +13,7 @@ pub(super) struct Theta {
 }
 
 /// Hyperparameters that belong to no coordinate.
-pub(super) const COMMON: usize = 3;
+pub(super) const COMMON: usize = 2;
 
 impl Theta {
     pub(super) fn new(values: Vec<f64>, coordinates: usize) -> Self {
@@ -23,11 +23,6 @@ impl Theta {
     /// Length-scales, category weights.
     pub(super) fn scales(&self) -> (&[f64], &[f64]) {
         self.values[..self.values.len() - COMMON].split_at(self.coordinates)
-    }
-
-    /// Variance of the trend.
-    pub(super) fn trend(&self) -> f64 {
-        self.values[self.values.len() - 3].exp()
     }
 
     /// Variance of the noise.
@@ -60,7 +55,6 @@ pub(super) struct Kernel {
     weights: Vec<f64>,
     /// Sum of the category weights: how far apart points are that share none.
     apart: f64,
-    trend: f64,
     signal: f64,
 }
 
@@ -71,7 +65,6 @@ impl Kernel {
             inverse: layout.groups().iter().map(|&g| (-lengths[g]).exp()).collect(),
             weights: layout.owners().iter().map(|&c| (0.5 * weights[c]).exp()).collect(),
             apart: weights.iter().map(|w| w.exp()).sum(),
-            trend: trend_scale(theta, layout),
             signal: theta.signal(),
         }
     }
@@ -97,19 +90,13 @@ impl Kernel {
                 *v = self.signal * matern((l2 + at - 2.0 * *v).max(0.0), self.apart - s).0;
             }
         }
-        out.gemm(self.trend, &a.trend.transpose(), &b.trend, 1.0);
         out
     }
 
     /// The variance of each row before anything is known.
     pub(super) fn variances(&self, rows: &Rows) -> Vec<f64> {
-        rows.trend.column_iter().map(|c| self.signal + self.trend * c.norm_squared()).collect()
+        vec![self.signal; rows.len()]
     }
-}
-
-/// The variance of one coefficient of the trend.
-pub(super) fn trend_scale(theta: &Theta, layout: &Layout) -> f64 {
-    theta.trend() / (2 * layout.coordinates().max(1)) as f64
 }
 
 #[cfg(test)]
@@ -155,23 +142,13 @@ mod tests {
         let apart = differ(0, weights[0]) + differ(3, weights[1]);
         let r = r2.sqrt();
         let matern = (1.0 + 5_f64.sqrt() * r + 5.0 / 3.0 * r2) * (-(5_f64.sqrt()) * r).exp();
-        let effects = |c: Option<f64>| {
-            c.map_or([0.0; 2], |u| {
-                let t = 2.0 * u - 1.0;
-                [3_f64.sqrt() * t, 5_f64.sqrt() * (1.5 * t * t - 0.5)]
-            })
-        };
-        let product = |k: usize| {
-            let (a, b) = (effects(unit(&p[k])), effects(unit(&q[k])));
-            a[0] * b[0] + a[1] * b[1]
-        };
-        theta.signal() * matern * (-apart).exp() + theta.trend() / 4.0 * (product(1) + product(2))
+        theta.signal() * matern * (-apart).exp()
     }
 
     #[test]
     fn cross_is_the_definition_and_variances_are_its_diagonal() {
         let (_, layout, points) = tree();
-        let theta = Theta::new(vec![-0.7, 0.1, -0.4, 0.3, -1.0, -4.0, 0.2], 2);
+        let theta = Theta::new(vec![-0.7, 0.1, -0.4, 0.3, -4.0, 0.2], 2);
         let rows = layout.rows(points.iter().map(|p| (p, 1.0)));
         let kernel = Kernel::new(&theta, &layout);
         let found = kernel.cross(&rows, &rows);
@@ -191,7 +168,7 @@ mod tests {
         let mut draws = stream(6, "kernel");
         let rows = layout.rows(points.iter().map(|p| (p, 1.0)));
         for _ in 0..50 {
-            let theta = Theta::new((0..7).map(|_| normal(&mut draws)).collect(), 2);
+            let theta = Theta::new((0..6).map(|_| normal(&mut draws)).collect(), 2);
             let mut covariance = Kernel::new(&theta, &layout).cross(&rows, &rows);
             (0..points.len()).for_each(|i| covariance[(i, i)] += 1e-6);
             assert!(factorise(covariance).is_some(), "{theta:?}");

@@ -6,7 +6,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::features::{Layout, Rows};
-use super::kernel::{COMMON, Theta, matern, trend_scale};
+use super::kernel::{COMMON, Theta, matern};
 use super::linear::factorise;
 /// The prior of the logarithms, and the box they are kept in.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Prior {
         let (g, c) = (layout.coordinates(), layout.categories());
         let typical = rows.active as f64 / rows.len().max(1) as f64 + c as f64;
         let length = 0.5_f64.ln() + 0.5 * typical.max(1.0).ln();
-        let common: [Belief; COMMON] = [(-3.0, 1.5, (-9.0, 4.0)), (noise, 1.2, (-14.0, -0.7)), (0.0, 0.5, (-3.0, 3.0))];
+        let common: [Belief; COMMON] = [(noise, 1.2, (-14.0, -0.7)), (0.0, 0.5, (-3.0, 3.0))];
         let scale: Belief = (length, 1.0, (-3.0, 6.0));
         let weight: Belief = (0.3_f64.ln(), 1.0, (-5.0, 3.0));
         let all: Vec<Belief> =
@@ -41,7 +41,7 @@ impl Prior {
     pub(super) fn short(&self, layout: &Layout) -> Vec<f64> {
         let (g, c) = (layout.coordinates(), layout.categories());
         let scales = std::iter::repeat_n(0.4_f64.ln(), g).chain(std::iter::repeat_n(0.7_f64.ln(), c));
-        scales.chain([self.mean[g + c], -6.0, 0.0]).collect()
+        scales.chain([-6.0, 0.0]).collect()
     }
 }
 
@@ -51,8 +51,6 @@ pub(super) struct Objective<'a> {
     layout: &'a Layout,
     /// Squared distances by coordinate, then mismatches by category; lower triangles by rows.
     distances: Vec<Vec<f64>>,
-    /// Products of the trend's features.
-    trend: DMatrix<f64>,
     values: DVector<f64>,
     pub(super) prior: Prior,
 }
@@ -75,8 +73,7 @@ impl<'a> Objective<'a> {
                 at += 1;
             }
         }
-        let trend = rows.trend.transpose() * &rows.trend;
-        Self { layout, distances, trend, values: DVector::from_column_slice(values), prior }
+        Self { layout, distances, values: DVector::from_column_slice(values), prior }
     }
 
     /// The value and its gradient at `theta`.
@@ -94,7 +91,7 @@ impl<'a> Objective<'a> {
         let (n, g) = (self.values.len(), self.layout.coordinates());
         let (lengths, weights) = theta.scales();
         let scale: Vec<f64> = lengths.iter().map(|l| (-2.0 * l).exp()).chain(weights.iter().map(|w| w.exp())).collect();
-        let (signal, noise, trend) = (theta.signal(), theta.noise(), trend_scale(theta, self.layout));
+        let (signal, noise) = (theta.signal(), theta.noise());
         let pairs = n * (n + 1) / 2;
         let (mut r2, mut apart) = (vec![0.0; pairs], vec![0.0; pairs]);
         for (k, (list, s)) in self.distances.iter().zip(&scale).enumerate() {
@@ -107,7 +104,7 @@ impl<'a> Objective<'a> {
             for j in 0..=i {
                 let (value, slope) = matern(r2[at], apart[at]);
                 (r2[at], apart[at]) = (signal * value, signal * slope);
-                covariance[(i, j)] = signal * value + trend * self.trend[(i, j)];
+                covariance[(i, j)] = signal * value;
                 at += 1;
             }
             covariance[(i, i)] += noise + 1e-8;
@@ -119,7 +116,7 @@ impl<'a> Objective<'a> {
         let loss = 0.5 * self.values.dot(&alpha) + factor.log_det;
         // d loss / d K = -(alpha alpha' - K^-1) / 2; off-diagonal entries count twice.
         let (mut by_length, mut by_weight) = (slopes, near);
-        let (mut by_signal, mut by_noise, mut by_trend) = (0.0, 0.0, 0.0);
+        let (mut by_signal, mut by_noise) = (0.0, 0.0);
         let mut at = 0;
         for i in 0..n {
             for j in 0..=i {
@@ -128,7 +125,6 @@ impl<'a> Objective<'a> {
                 by_length[at] *= w;
                 by_weight[at] *= w;
                 by_signal -= by_weight[at];
-                by_trend -= w * trend * self.trend[(i, j)];
                 if i == j {
                     by_noise -= w * noise;
                 }
@@ -140,7 +136,7 @@ impl<'a> Objective<'a> {
             sign * s * by.iter().zip(list).map(|(b, d)| b * d).sum::<f64>()
         };
         let slopes = self.distances.iter().zip(&scale).enumerate().map(slope);
-        (loss, slopes.chain([by_trend, by_noise, by_signal]).collect())
+        (loss, slopes.chain([by_noise, by_signal]).collect())
     }
 }
 

@@ -15,6 +15,7 @@ mod lbfgs;
 mod likelihood;
 mod linear;
 mod maximise;
+mod model;
 mod posterior;
 mod warp;
 
@@ -23,36 +24,16 @@ use super::{Sampler, SuggestContext, initial_point, sobol, start, uniform_cube, 
 use crate::base::seed::{Stream, stream};
 use crate::journal::event::Params;
 use crate::search::space::Point;
-use acquisition::Acquisition;
-use evidence::{Evidence, Reached};
-use features::Layout;
-use fit::Effort;
 use maximise::{maximise, same_point};
-use posterior::{Posterior, spread};
-
-/// Share of failures expected beforehand: labels are ±1 less this, so that success is the belief far from any trial.
-const LABEL_OFFSET: f64 = 0.3;
-/// Rows the model is conditioned on at most.
-const MAX_ROWS: usize = 300;
-/// Successes below which no model is fitted.
-const MIN_SUCCESSES: usize = 3;
-/// Observed points that candidates are sought around.
-const AROUND: usize = 6;
+use model::Model;
 
 /// Every so many model points one is a random draw: proof against a wrong model. Where trials can be stopped early, a bad
 /// one costs little.
 const EXPLORE_EVERY: u32 = 11;
 const EXPLORE_EVERY_WITH_RUNGS: u32 = 4;
-/// What the fit of the objective may cost, by rows up to which: with more rows the settings differ less and cost more.
-const EFFORTS: [(usize, Effort); 3] = [
-    (60, Effort { rows: 60, evaluations: 40, settings: 8 }),
-    (120, Effort { rows: 80, evaluations: 30, settings: 3 }),
-    (usize::MAX, Effort { rows: 80, evaluations: 30, settings: 1 }),
-];
-/// What the fit of the model of success may cost.
-const SUCCESS_EFFORT: Effort = Effort { rows: 60, evaluations: 25, settings: 1 };
-/// Observations after which what is known beforehand weighs as much as one observation's worth of improvement.
-const BELIEF_FADES: f64 = 10.0;
+
+/// Spaces of up to so many points are finite for what follows from it.
+const FINITE: u64 = 1 << 40;
 
 /// The sampler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,61 +77,29 @@ impl Sampler for Gp {
         });
         unseen(ctx, point, &mut stream)
     }
+
+    fn expected_gain(&self, ctx: &SuggestContext<'_>, point: &Params) -> Option<f64> {
+        let mut stream = stream(ctx.seed, &format!("sampler/gp/gain/{}", ctx.trial.0));
+        Model::of(ctx, &mut stream)?.expected_gain(&ctx.space.point_of(point))
+    }
 }
 
 /// The most promising point; `None` while there is too little to learn from, or when the numbers fail.
 fn model_point(ctx: &SuggestContext<'_>, stream: &mut Stream) -> Option<Params> {
-    let Evidence { mut reached, succeeded, failed, pending } = Evidence::of(ctx);
-    if succeeded.len() < MIN_SUCCESSES || ctx.space.is_empty() {
-        return None;
-    }
-    if reached.len() > MAX_ROWS {
-        let all: Vec<f64> = reached.iter().map(|r| r.loss).collect();
-        reached = spread(&all, MAX_ROWS).into_iter().map(|i| reached[i].clone()).collect();
-    }
-    let layout = Layout::of(ctx.space, ctx.rungs.len() > 1);
-    let y = warp::warp(&reached.iter().map(|r| r.loss).collect::<Vec<_>>());
-    let rows = layout.rows(reached.iter().map(|r| (&r.point, r.length)));
-    let effort = EFFORTS.iter().find(|(up_to, _)| rows.len() <= *up_to).map_or(SUCCESS_EFFORT, |(_, effort)| *effort);
-    let fitted = Posterior::fit(&layout, rows.clone(), &y, -5.0, effort, stream)?;
-
-    let labelled = Layout::of(ctx.space, false);
-    let success = (!failed.is_empty()).then(|| {
-        let recent = |points: &[Point]| points[points.len().saturating_sub(MAX_ROWS / 2)..].to_vec();
-        let (good, bad) = (recent(&succeeded), recent(&failed));
-        let labels: Vec<f64> =
-            (0..good.len() + bad.len()).map(|i| if i < good.len() { 1.0 } else { -1.0 } - LABEL_OFFSET).collect();
-        let points: Vec<Point> = good.into_iter().chain(bad).collect();
-        Posterior::fit(&labelled, labelled.rows(points.iter().map(|p| (p, 1.0))), &labels, -3.0, SUCCESS_EFFORT, stream)
-    });
-
-    let means: Vec<f64> = fitted.predict(&rows).into_iter().map(|(mean, _)| mean).collect();
-    let mut order: Vec<usize> = (0..means.len()).collect();
-    order.sort_by(|&a, &b| means[a].total_cmp(&means[b]));
-    let mut best: Vec<Point> = Vec::new();
-    for &i in &order {
-        if best.len() < AROUND && !best.iter().any(|p| same_point(p, &reached[i].point)) {
-            best.push(reached[i].point.clone());
+    let model = Model::of(ctx, stream)?;
+    let acquisition = model.acquisition(ctx.space);
+    let fresh = |p: &Point| !model.known().any(|q| same_point(p, q));
+    // Where points are few, what was tried is no candidate: all that is refined may end in it.
+    let is_finite = ctx.space.cardinality(FINITE).is_some();
+    let score = |points: &[Point]| {
+        let mut scores = acquisition.score(points);
+        if is_finite {
+            scores.iter_mut().zip(points).filter(|(_, p)| !fresh(p)).for_each(|(s, _)| *s = f64::NEG_INFINITY);
         }
-    }
-    let in_full = |r: &Reached| r.length >= 1.0;
-    let any_full = reached.iter().any(in_full);
-    let incumbent = order.iter().find(|&&i| !any_full || in_full(&reached[i])).map(|&i| means[i])?;
-    let waiting = layout.rows(pending.iter().map(|p| (p, 1.0)));
-    let believed: Vec<f64> = fitted.predict(&waiting).into_iter().map(|(mean, _)| mean).collect();
-    let model = if pending.is_empty() { fitted } else { fitted.extended(&layout, &y, &waiting, &believed)? };
-    let acquisition = Acquisition {
-        space: ctx.space,
-        layout: &layout,
-        model: &model,
-        success: success.as_ref().and_then(Option::as_ref).map(|s| (&labelled, s)),
-        incumbent,
-        belief: BELIEF_FADES / reached.len() as f64,
+        scores
     };
-    let ranked = maximise(ctx.space, &|points| acquisition.score(points), &best, stream);
-    let known = || succeeded.iter().chain(&failed).chain(&pending);
-    let fresh = |p: &&Point| !known().any(|q| same_point(p, q));
-    let chosen = ranked.iter().find(fresh).or(ranked.first())?;
+    let ranked = maximise(ctx.space, &score, &model.best, stream);
+    let chosen = ranked.iter().find(|p| fresh(p)).or(ranked.first())?;
     Some(ctx.space.params_of(chosen))
 }
 
@@ -162,10 +111,13 @@ mod tests {
     use crate::base::ids::TrialId;
     use crate::journal::event::Direction;
     use crate::search::history::{Observation, ObservedState};
-    use crate::search::space::Space;
+    use crate::search::space::{Earlier, Space};
 
     fn study(text: &str, trials: u32, value: impl Fn(&Params, u32) -> Option<f64>) -> (Space, Vec<Observation>) {
-        let space = Space::parse_yaml(text, "test").unwrap();
+        search(Space::parse_yaml(text, "test").unwrap(), trials, value)
+    }
+
+    fn search(space: Space, trials: u32, value: impl Fn(&Params, u32) -> Option<f64>) -> (Space, Vec<Observation>) {
         let mut history: Vec<Observation> = Vec::new();
         for trial in 0..trials {
             let params = next(&space, &history, trial);
@@ -176,6 +128,63 @@ mod tests {
             history.push(observation);
         }
         (space, history)
+    }
+
+    /// The gain that is expected of `point` as the next trial, with all values times `scale`.
+    fn gain(space: &Space, history: &[Observation], point: f64, scale: f64, direction: Direction) -> Option<f64> {
+        let scaled = |o: &Observation| Observation { value: o.value.map(|v| v * scale), ..o.clone() };
+        let history: Vec<Observation> = history.iter().map(scaled).collect();
+        let trial = TrialId(history.len() as u32);
+        let ctx = SuggestContext { space, history: &history, direction, trial, seed: 3, rungs: &[] };
+        Gp::planned(20).expected_gain(&ctx, &Params::from([("x".to_owned(), json!(point))]))
+    }
+
+    #[test]
+    fn expected_gain_is_in_the_metrics_unit_and_small_where_nothing_is_left_to_win() {
+        let value = |p: &Params, _| Some((x(p) - 0.6).powi(2));
+        let (space, history) = study("parameters: {x: {type: float, low: 0, high: 1}}", 24, value);
+        let of = |trials: usize, point, scale, direction| gain(&space, &history[..trials], point, scale, direction);
+        assert_eq!(of(2, 0.6, 1.0, Direction::Minimize), None);
+        // The same in percent, and turned round.
+        let early = of(6, 0.6, 1.0, Direction::Minimize).unwrap();
+        let percent = of(6, 0.6, 100.0, Direction::Minimize).unwrap();
+        assert!((percent / early - 100.0).abs() < 0.1, "{early} and {percent}");
+        let turned = of(6, 0.6, -1.0, Direction::Maximize).unwrap();
+        assert!((turned / early - 1.0).abs() < 1e-3, "{early} and {turned}");
+        let late = of(24, 0.6, 1.0, Direction::Minimize).unwrap();
+        assert!(late < 0.3 * early, "{late} although the best was found, {early} before");
+        assert!(of(24, 0.05, 1.0, Direction::Minimize).unwrap() < 0.1 * early);
+    }
+
+    #[test]
+    fn suggest_earlier_studies_speed_up_the_search_and_do_not_mislead_it_for_long() {
+        let text = "parameters: {x: {type: float, low: 0, high: 1}, y: {type: float, low: 0, high: 1}, z: {type: float, low: 0, high: 1}}";
+        let number = |p: &Params, key: &str| p[key].as_f64().unwrap();
+        let far = |p: &Params, best: f64| ["x", "y", "z"].map(|k| (number(p, k) - best).powi(2)).iter().sum::<f64>();
+        let plain = Space::parse_yaml(text, "test").unwrap();
+        let earlier = |best: f64| {
+            let mut draws = stream(4, "earlier");
+            let point = |_| plain.params_of(&plain.point_at(&uniform_cube(&plain, &mut draws)));
+            let points = (0..40)
+                .map(point)
+                .map(|p| {
+                    let v = 7.0 - far(&p, best);
+                    (p, v)
+                })
+                .collect();
+            Earlier::of_study(points, Direction::Maximize)
+        };
+        let best_of = |space: &Space, trials: u32| {
+            let (_, history) = search(space.clone(), trials, |p, _| Some(far(p, 0.8)));
+            history.iter().filter_map(|o| o.value).fold(f64::INFINITY, f64::min)
+        };
+        let told = |best: f64| plain.clone().with_earlier(earlier(best));
+        // Not for the points that are tried again, but for what they make believe.
+        let points = told(0.8).initial().to_vec();
+        let same_start = Space::new("test", plain.params().to_vec(), Vec::new(), points).unwrap();
+        let (alone, helped, misled) = (best_of(&same_start, 9), best_of(&told(0.8), 9), best_of(&told(0.2), 25));
+        assert!(helped < 0.5 * alone, "{helped} with an earlier study, {alone} with its best points alone");
+        assert!(misled < 0.02, "{misled} after a study of something else");
     }
 
     fn next(space: &Space, history: &[Observation], trial: u32) -> Params {
