@@ -27,12 +27,21 @@ pub struct Problem {
     pub snippet: Option<String>,
     /// What to do about it.
     pub help: Option<String>,
+    /// The code of `--explain`, where it says more than the exit code does.
+    pub code: Option<&'static str>,
 }
 
 impl Problem {
     /// A problem without a place.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), at: None, snippet: None, help: None }
+        Self { what: what.into(), at: None, snippet: None, help: None, code: None }
+    }
+
+    /// Gives it a code of its own.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// Says what to do about it.
@@ -53,7 +62,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
+        match self.code {
+            Some(code) => write!(f, "error[{code}]: {}", self.what)?,
+            None => write!(f, "error: {}", self.what)?,
+        }
         if let Some(at) = &self.at {
             write!(f, "\n  --> {}:{}:{}", at.file.display(), at.line, at.column)?;
             if let Some(text) = &self.snippet {
@@ -83,6 +95,11 @@ impl Problems {
     /// Several problems that share an exit code.
     pub fn new(exit: ExitCode, list: Vec<Problem>) -> Self {
         Self { list, exit }
+    }
+
+    /// The code under which `--explain` says more: that of the first problem that has one, or the name of the exit code.
+    pub fn code(&self) -> &'static str {
+        self.list.iter().find_map(|problem| problem.code).unwrap_or(self.exit.row().name)
     }
 
     /// A single problem.

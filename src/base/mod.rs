@@ -11,6 +11,7 @@ pub mod pareto;
 pub mod process;
 pub mod rank;
 pub mod seed;
+pub mod task;
 pub mod time;
 pub mod units;
 pub mod version;

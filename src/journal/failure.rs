@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 
 /// The kind of a failure.
@@ -57,105 +58,198 @@ pub enum Policy {
     StopStudy,
 }
 
+/// A kind of failure as `--explain` and the messages show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The kind.
+    pub kind: FailureKind,
+    /// A stable code for scripts and `--explain`.
+    pub code: &'static str,
+    /// What happened, as a fragment.
+    pub meaning: &'static str,
+    /// What the user can do about it.
+    pub help: &'static str,
+    /// What the study does about it.
+    pub policy: Policy,
+    /// The exit code of a single job that failed in this way.
+    pub exit: ExitCode,
+}
+
+/// Every kind, in the order of [`FailureKind`].
+pub const TABLE: &[Row] = &[
+    Row {
+        kind: FailureKind::OutOfMemory,
+        code: "out_of_memory",
+        meaning: "the device or the host ran out of memory",
+        help: "lower dataset.train.batch_size or dataset.val.batch_size, or turn on train.grad_checkpointing",
+        policy: Policy::Shrink,
+        exit: ExitCode::Device,
+    },
+    Row {
+        kind: FailureKind::NonFiniteLoss,
+        code: "non_finite_loss",
+        meaning: "loss or gradients stopped being finite",
+        help: "lower train.optim.vision_lr and train.optim.text_lr, raise train.optim.warmup_steps, or set train.grad_clip_norm",
+        policy: Policy::Infeasible,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::Collapsed,
+        code: "collapsed",
+        meaning: "the embeddings have become alike",
+        help: "lower the learning rates, raise dataset.train.batch_size, or let it go on with train.on_collapse: warn",
+        policy: Policy::Infeasible,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::LossSpike,
+        code: "loss_spike",
+        meaning: "the loss rose far above what was usual",
+        help: "lower the learning rates, set train.grad_clip_norm, or let it go on with train.on_loss_spike: warn",
+        policy: Policy::Infeasible,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::DatasetTooSmall,
+        code: "dataset_too_small",
+        meaning: "the data set holds fewer pairs than one batch on every GPU",
+        help: "lower the batch size or the number of GPUs: one batch on every GPU must fit into the data set",
+        policy: Policy::StopStudy,
+        exit: ExitCode::Data,
+    },
+    Row {
+        kind: FailureKind::BadData,
+        code: "bad_data",
+        meaning: "a caption is missing or empty, an image unreadable, a list wrong, an archive broken or hostile",
+        help: "correct the files named in the message; `cliptune data check SPEC` lists all of them",
+        policy: Policy::StopStudy,
+        exit: ExitCode::Data,
+    },
+    Row {
+        kind: FailureKind::SpecInvalid,
+        code: "spec_invalid",
+        meaning: "the spec cannot be run as written",
+        help: "correct the keys named in the message; `cliptune spec check SPEC` lists all of them",
+        policy: Policy::StopStudy,
+        exit: ExitCode::Usage,
+    },
+    Row {
+        kind: FailureKind::BadCheckpoint,
+        code: "bad_checkpoint",
+        meaning: "a checkpoint cannot be read or does not fit the model",
+        help: "give a checkpoint of the same model.type; `cliptune weights check PATH --model TYPE` compares the two",
+        policy: Policy::StopStudy,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::Parity,
+        code: "parity",
+        meaning: "the exported graph does not compute what the model computes",
+        help: "the exported graph was not kept; report this together with parity.json",
+        policy: Policy::Infeasible,
+        exit: ExitCode::Rejected,
+    },
+    Row {
+        kind: FailureKind::Unavailable,
+        code: "unavailable",
+        meaning: "a library or device that the action needs is missing",
+        help: "run `cliptune doctor`: it names what is missing and how to get it",
+        policy: Policy::StopStudy,
+        exit: ExitCode::Unavailable,
+    },
+    Row {
+        kind: FailureKind::DiskFull,
+        code: "disk_full",
+        meaning: "the disk is full",
+        help: "free some space or move results_dir, then run the same command with --resume",
+        policy: Policy::StopStudy,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::Io,
+        code: "io",
+        meaning: "the file system refused",
+        help: "look at the path in the message: permissions, quota, network file system",
+        policy: Policy::Retry,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::Killed,
+        code: "killed",
+        meaning: "the process was killed by a signal",
+        help: "something outside cliptune killed the process (often the kernel for lack of memory)",
+        policy: Policy::Retry,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::Lost,
+        code: "lost",
+        meaning: "the heartbeat stopped, or the process is gone without a trace",
+        help: "the machine or the process went away; the trial is tried again",
+        policy: Policy::Retry,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::Infrastructure,
+        code: "infrastructure",
+        meaning: "a machine or the batch system failed",
+        help: "a machine or the batch system failed; the trial is tried again, on another machine if there is one",
+        policy: Policy::Retry,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::TimeLimit,
+        code: "time_limit",
+        meaning: "the batch system's time limit ended the job before it could stop by itself",
+        help: "raise automl.launcher.time, or automl.launcher.signal_before so that a checkpoint is written in time",
+        policy: Policy::Retry,
+        exit: ExitCode::Unexpected,
+    },
+    Row {
+        kind: FailureKind::Unknown,
+        code: "unknown",
+        meaning: "nothing that has a kind of its own",
+        help: "look at the trial's console.log (`cliptune logs STUDY TRIAL`)",
+        policy: Policy::Retry,
+        exit: ExitCode::Unexpected,
+    },
+];
+
+impl Policy {
+    /// What the study does, in a sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Infeasible => "the trial counts as failed, and the sampler learns to keep away from its point",
+            Self::Retry => {
+                "the trial is tried again, elsewhere if there is another place, automl.retries times at most"
+            }
+            Self::Shrink => {
+                "the trial is tried once more in smaller pieces; after that the sampler keeps away from its point"
+            }
+            Self::StopStudy => "the study stops, since every trial would fail in the same way",
+        }
+    }
+}
+
 impl FailureKind {
-    /// Every kind.
-    pub const ALL: [Self; 17] = [
-        Self::OutOfMemory,
-        Self::NonFiniteLoss,
-        Self::Collapsed,
-        Self::LossSpike,
-        Self::DatasetTooSmall,
-        Self::BadData,
-        Self::SpecInvalid,
-        Self::BadCheckpoint,
-        Self::Parity,
-        Self::Unavailable,
-        Self::DiskFull,
-        Self::Io,
-        Self::Killed,
-        Self::Lost,
-        Self::Infrastructure,
-        Self::TimeLimit,
-        Self::Unknown,
-    ];
+    /// Its row of the table.
+    pub fn row(self) -> &'static Row {
+        TABLE.iter().find(|row| row.kind == self).expect("every kind has a row, which a test holds")
+    }
 
     /// A stable code for scripts and `--explain`.
     pub fn code(self) -> &'static str {
-        match self {
-            Self::OutOfMemory => "out_of_memory",
-            Self::NonFiniteLoss => "non_finite_loss",
-            Self::Collapsed => "collapsed",
-            Self::LossSpike => "loss_spike",
-            Self::DatasetTooSmall => "dataset_too_small",
-            Self::BadData => "bad_data",
-            Self::SpecInvalid => "spec_invalid",
-            Self::BadCheckpoint => "bad_checkpoint",
-            Self::Parity => "parity",
-            Self::Unavailable => "unavailable",
-            Self::DiskFull => "disk_full",
-            Self::Io => "io",
-            Self::Killed => "killed",
-            Self::Lost => "lost",
-            Self::Infrastructure => "infrastructure",
-            Self::TimeLimit => "time_limit",
-            Self::Unknown => "unknown",
-        }
+        self.row().code
     }
 
     /// What the user can do about it.
     pub fn help(self) -> &'static str {
-        match self {
-            Self::OutOfMemory => {
-                "lower dataset.train.batch_size or dataset.val.batch_size, or turn on train.grad_checkpointing"
-            }
-            Self::NonFiniteLoss => {
-                "lower train.optim.vision_lr and train.optim.text_lr, raise train.optim.warmup_steps, or set train.grad_clip_norm"
-            }
-            Self::Collapsed => {
-                "lower the learning rates, raise dataset.train.batch_size, or let it go on with train.on_collapse: warn"
-            }
-            Self::LossSpike => {
-                "lower the learning rates, set train.grad_clip_norm, or let it go on with train.on_loss_spike: warn"
-            }
-            Self::DatasetTooSmall => {
-                "lower the batch size or the number of GPUs: one batch on every GPU must fit into the data set"
-            }
-            Self::BadData => "correct the files named in the message; `cliptune data check SPEC` lists all of them",
-            Self::SpecInvalid => "correct the keys named in the message; `cliptune spec check SPEC` lists all of them",
-            Self::BadCheckpoint => {
-                "give a checkpoint of the same model.type; `cliptune weights check PATH --model TYPE` compares the two"
-            }
-            Self::Parity => "the exported graph was not kept; report this together with parity.json",
-            Self::Unavailable => "run `cliptune doctor`: it names what is missing and how to get it",
-            Self::DiskFull => "free some space or move results_dir, then run the same command with --resume",
-            Self::Io => "look at the path in the message: permissions, quota, network file system",
-            Self::Killed => "something outside cliptune killed the process (often the kernel for lack of memory)",
-            Self::Lost => "the machine or the process went away; the trial is tried again",
-            Self::Infrastructure => {
-                "a machine or the batch system failed; the trial is tried again, on another machine if there is one"
-            }
-            Self::TimeLimit => {
-                "raise automl.launcher.time, or automl.launcher.signal_before so that a checkpoint is written in time"
-            }
-            Self::Unknown => "look at the trial's console.log (`cliptune logs STUDY TRIAL`)",
-        }
+        self.row().help
     }
 
     /// What the study does about it.
     pub fn policy(self) -> Policy {
-        match self {
-            Self::NonFiniteLoss | Self::Collapsed | Self::LossSpike | Self::Parity => Policy::Infeasible,
-            Self::OutOfMemory => Policy::Shrink,
-            Self::Killed | Self::Lost | Self::Infrastructure | Self::TimeLimit | Self::Io | Self::Unknown => {
-                Policy::Retry
-            }
-            Self::DatasetTooSmall
-            | Self::BadData
-            | Self::SpecInvalid
-            | Self::BadCheckpoint
-            | Self::Unavailable
-            | Self::DiskFull => Policy::StopStudy,
-        }
+        self.row().policy
     }
 
     /// Whether the point itself is bad: what the sampler learns from a trial that failed in this way for good.
@@ -165,14 +259,7 @@ impl FailureKind {
 
     /// The exit code of a single job that failed in this way.
     pub fn exit(self) -> ExitCode {
-        match self {
-            Self::OutOfMemory => ExitCode::Device,
-            Self::DatasetTooSmall | Self::BadData => ExitCode::Data,
-            Self::SpecInvalid => ExitCode::Usage,
-            Self::Unavailable => ExitCode::Unavailable,
-            Self::Parity => ExitCode::Rejected,
-            _ => ExitCode::Unexpected,
-        }
+        self.row().exit
     }
 }
 
@@ -206,5 +293,27 @@ impl Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::io(&error)
+    }
+}
+
+impl From<&Failure> for Problems {
+    /// What a user has to know of a failure: what happened, what to do, and the code that `--explain` knows.
+    fn from(failure: &Failure) -> Self {
+        let kind = failure.kind;
+        Self::one(kind.exit(), Problem::new(failure.message.as_str()).help(kind.help()).code(kind.code()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_has_every_kind_once_under_the_name_that_journals_use() {
+        for (i, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.kind as usize, i, "{} is out of order", row.code);
+            assert_eq!(serde_json::to_value(row.kind).unwrap(), row.code);
+        }
+        assert_eq!(TABLE.len(), FailureKind::Unknown as usize + 1, "Unknown is the last kind");
     }
 }

@@ -153,6 +153,8 @@ pub struct TrialState {
     pub repeats: Option<TrialId>,
     /// By how much the sampler expected it to improve on the best value.
     pub expected_gain: Option<f64>,
+    /// Epochs allotted at first.
+    pub start: u32,
     /// Epochs allotted so far.
     pub budget: u32,
     /// Whether it has trained them, stands at a rung and waits to be extended.
@@ -250,6 +252,7 @@ impl TrialState {
             origin,
             repeats: None,
             expected_gain: None,
+            start: budget,
             budget,
             at_rung: false,
             given_up: None,

@@ -1,0 +1,243 @@
+//! Whether a study says right how long it still takes: whole studies played by the controller's own step and the real
+//! schedulers, with simulated time.
+
+use cliptune::base::ids::TrialId;
+use cliptune::base::process::ProcessRef;
+use cliptune::base::time::{Timestamp, seconds_between};
+use cliptune::journal::event::{Direction, JobEvent, Line, Metrics, Outcome, Params, PointOrigin, StudyEvent};
+use cliptune::journal::failure::{Failure, FailureKind};
+use cliptune::search::scheduler::{self, Settings};
+use cliptune::state::StudyState;
+use cliptune::study::core::{Command, Plan, step};
+use rand::Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::fake::slots;
+
+const ME: ProcessRef = ProcessRef { pid: 1, start_ticks: 1 };
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    trials: u32,
+    epochs: u32,
+    workers: usize,
+    scheduler: &'static str,
+    /// Share of trials that fail in their first epoch.
+    failing: f64,
+}
+
+/// A study whose time passes when the next of its trials ends an epoch.
+struct Simulation {
+    case: Case,
+    state: StudyState,
+    now: Timestamp,
+    random: rand_chacha::ChaCha8Rng,
+    /// Of each running trial: when its epoch ends.
+    next: std::collections::BTreeMap<TrialId, Timestamp>,
+    /// Of each trial: seconds of an epoch, and how good it can get.
+    nature: std::collections::BTreeMap<TrialId, (f64, f64)>,
+    /// What was said, and when.
+    said: Vec<(Timestamp, f64)>,
+}
+
+fn after(time: Timestamp, seconds: f64) -> Timestamp {
+    time + jiff::SignedDuration::from_secs_f64(seconds)
+}
+
+impl Simulation {
+    fn new(case: Case, seed: u64) -> Self {
+        let random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let (next, nature) = Default::default();
+        let now = Timestamp::UNIX_EPOCH;
+        Self { case, state: StudyState::new(), now, random, next, nature, said: Vec::new() }
+    }
+
+    /// A number of [0, 1).
+    fn unit(&mut self) -> f64 {
+        (self.random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn apply(&mut self, event: StudyEvent) {
+        let line = Line { v: 1, seq: self.state.next_seq, ts: self.now, event };
+        self.state.apply(&line);
+    }
+
+    fn job(&mut self, trial: TrialId, event: JobEvent) {
+        self.state.apply_job(trial, &Line { v: 1, seq: 0, ts: self.now, event });
+    }
+
+    /// Plays the study; when it ended.
+    fn run(&mut self) -> Timestamp {
+        let case = self.case;
+        let scheduler = scheduler::by_name(case.scheduler, Settings::default()).unwrap_or_else(|p| panic!("{p}"));
+        self.apply(StudyEvent::StudyCreated {
+            name: String::new(),
+            spec_hash: String::new(),
+            seed: 0,
+            sampler: String::new(),
+            metric: "m".to_owned(),
+            direction: Direction::Maximize,
+            max_trials: case.trials,
+            max_epochs: case.epochs,
+            fixed: Params::new(),
+            scheduler: scheduler.name().to_owned(),
+            rungs: scheduler.rungs(case.epochs),
+            objectives: Vec::new(),
+        });
+        self.apply(StudyEvent::ControllerStarted { process: ME, host: String::new(), version: String::new() });
+        let plan = Plan { slots: slots(case.workers), scheduler: scheduler.into(), ..Plan::default() };
+        loop {
+            let commands = step(&self.state, &plan, self.now, false);
+            let waits = commands.is_empty();
+            for command in commands {
+                if self.execute(command) {
+                    return self.now;
+                }
+            }
+            if waits {
+                self.said.extend(self.state.eta(self.now).map(|eta| (self.now, eta)));
+                self.pass();
+            }
+        }
+    }
+
+    /// Carries a command out; true when it is the last one.
+    fn execute(&mut self, command: Command) -> bool {
+        match command {
+            Command::EndTrial { trial, end, failure } => {
+                let t = &self.state.trials[&trial];
+                let (value, best_epoch, epochs) = (t.value, t.best_epoch, t.epochs);
+                self.apply(StudyEvent::TrialEnded { trial, state: end, value, best_epoch, epochs, failure });
+            }
+            Command::PauseTrial { trial, at_rung } => self.apply(StudyEvent::TrialPaused { trial, at_rung }),
+            Command::ExtendTrial { trial, budget } => self.apply(StudyEvent::TrialExtended { trial, budget }),
+            Command::GiveUpTrial { trial, why } => self.apply(StudyEvent::TrialGivenUp { trial, why }),
+            Command::Suggest { trial, budget } => {
+                let params = Params::new();
+                let origin = PointOrigin::Sampler;
+                let repeats = None;
+                self.apply(StudyEvent::TrialSuggested { trial, params, origin, budget, repeats, expected_gain: None });
+            }
+            Command::Launch { trial, attempt, slot } => {
+                self.apply(StudyEvent::JobLaunched { trial, attempt, process: ME, slot, batch: None });
+                let resumed_from = Some(self.state.trials[&trial].epochs);
+                self.job(
+                    trial,
+                    JobEvent::JobStarted {
+                        process: ME,
+                        host: String::new(),
+                        attempt,
+                        device: String::new(),
+                        threads: 1,
+                        resumed_from,
+                        resumed_step: None,
+                    },
+                );
+                // Batch sizes and frozen towers make trials quicker or slower, starts cost something.
+                let nature = (40.0 + 40.0 * self.unit(), self.unit());
+                let pace = self.nature.entry(trial).or_insert(nature).0;
+                self.next.insert(trial, after(self.now, 5.0 + pace));
+            }
+            Command::StopJob { trial, .. } => self.end(trial, Outcome::Stopped { why: String::new() }),
+            Command::EndStudy { .. } | Command::Leave { .. } => return true,
+            other => panic!("not simulated: {other:?}"),
+        }
+        false
+    }
+
+    fn end(&mut self, trial: TrialId, outcome: Outcome) {
+        self.next.remove(&trial);
+        let attempt = self.state.trials[&trial].attempt;
+        self.apply(StudyEvent::JobEnded { trial, attempt, outcome, seconds: None, stopped_at: None });
+    }
+
+    /// The next epoch ends.
+    fn pass(&mut self) {
+        let (&trial, &at) = self.next.iter().min_by_key(|(_, at)| **at).expect("something runs");
+        self.now = at;
+        let (pace, quality) = self.nature[&trial];
+        let (epoch, budget) = (self.state.trials[&trial].epochs + 1, self.state.trials[&trial].budget);
+        if epoch == 1 && trial.0 > 0 && self.unit() < self.case.failing {
+            let failure = Failure::new(FailureKind::NonFiniteLoss, "");
+            return self.end(trial, Outcome::Failed { failure });
+        }
+        let value = quality * (1.0 - (-f64::from(epoch) / 3.0).exp()) + 0.02 * self.unit();
+        let ended = JobEvent::EpochEnded {
+            epoch,
+            step: 0,
+            loss: Some(1.0),
+            vision_lr: 0.0,
+            text_lr: 0.0,
+            images_per_s: 1.0,
+            seconds: pace,
+        };
+        self.job(trial, ended);
+        let metrics = Metrics::from([("m".to_owned(), Some(value))]);
+        self.job(trial, JobEvent::Validated { epoch, step: 0, metrics, intervals: Default::default(), seconds: 0.0 });
+        if epoch == budget {
+            self.end(trial, Outcome::Completed);
+        } else {
+            let seconds = pace * (0.9 + 0.2 * self.unit());
+            self.next.insert(trial, after(self.now, seconds));
+        }
+    }
+}
+
+/// By which share of what was left the study was wrong, a quarter after its start.
+fn error(case: Case, seed: u64) -> f64 {
+    let mut simulation = Simulation::new(case, seed);
+    let end = simulation.run();
+    let whole = seconds_between(Timestamp::UNIX_EPOCH, end);
+    let quarter = |at: &Timestamp| seconds_between(Timestamp::UNIX_EPOCH, *at) >= whole / 4.0;
+    let (at, said) = *simulation.said.iter().find(|(at, _)| quarter(at)).unwrap();
+    let left = seconds_between(at, end);
+    (said - left) / left
+}
+
+fn assert_right(case: Case) {
+    let errors: Vec<f64> = (0..12).map(|seed| error(case, seed)).collect();
+    let shown: Vec<String> = errors.iter().map(|e| format!("{:+.0} %", 100.0 * e)).collect();
+    assert!(errors.iter().all(|e| e.abs() <= 0.2), "{case:?}: {}", shown.join(", "));
+}
+
+const CASE: Case = Case { trials: 40, epochs: 9, workers: 1, scheduler: "none", failing: 0.0 };
+
+#[test]
+fn estimate_of_full_trials_side_by_side_is_right_after_a_quarter() {
+    for workers in [1, 2, 4, 8] {
+        assert_right(Case { workers, ..CASE });
+    }
+    assert_right(Case { trials: 16, workers: 3, ..CASE });
+}
+
+#[test]
+fn estimate_with_failures_is_right_after_a_quarter() {
+    assert_right(Case { workers: 2, failing: 0.2, ..CASE });
+}
+
+#[test]
+fn estimate_is_right_after_a_quarter_when_trials_are_given_up_early() {
+    for workers in [1, 4] {
+        assert_right(Case { trials: 80, workers, scheduler: "median", ..CASE });
+    }
+}
+
+#[test]
+fn estimate_is_right_after_a_quarter_when_trials_wait_at_rungs() {
+    for scheduler in ["asha", "successive_halving", "hyperband"] {
+        for workers in [1, 4] {
+            assert_right(Case { trials: 80, workers, scheduler, ..CASE });
+        }
+    }
+}
+
+#[test]
+fn nothing_is_said_before_anything_is_known() {
+    let mut simulation = Simulation::new(CASE, 0);
+    assert_eq!(simulation.state.eta(Timestamp::UNIX_EPOCH), None);
+    simulation.run();
+    // And at the end nothing is left.
+    let (_, last) = simulation.said.last().unwrap();
+    assert!(*last < 120.0, "{last}");
+}
