@@ -26,6 +26,11 @@ pub enum Command {
         /// The trial.
         trial: TrialId,
     },
+    /// Stop one trial for good, without waiting for a checkpoint.
+    KillTrial {
+        /// The trial.
+        trial: TrialId,
+    },
     /// Stop one trial until it is resumed.
     PauseTrial {
         /// The trial.

@@ -10,6 +10,7 @@ use crate::journal::event::{
 };
 use crate::journal::spool;
 
+use super::eta;
 use super::rank;
 use super::trial::{Intent, TrialState, TrialStatus};
 use super::winner;
@@ -310,7 +311,9 @@ impl StudyState {
         match command {
             spool::Command::Stop => self.stop_wanted = true,
             spool::Command::Promote { trial } => self.promotion_wanted = Some(*trial),
-            spool::Command::StopTrial { trial } => self.intend(*trial, Some(Intent::Cancel)),
+            spool::Command::StopTrial { trial } | spool::Command::KillTrial { trial } => {
+                self.intend(*trial, Some(Intent::Cancel));
+            }
             spool::Command::PauseTrial { trial } => self.intend(*trial, Some(Intent::Pause)),
             spool::Command::ResumeTrial { trial } | spool::Command::Retry { trial } => self.intend(*trial, None),
             spool::Command::Prioritise { trial, priority } => {
@@ -434,26 +437,7 @@ impl StudyState {
 
     /// Seconds until all trials are done, judged by the trials so far; `None` when nothing is known yet.
     pub fn eta(&self, now: Timestamp) -> Option<f64> {
-        let meta = self.meta.as_ref()?;
-        let (mut seconds, mut epochs) = (0.0, 0.0);
-        for trial in self.trials.values() {
-            seconds += trial.seconds(now);
-            epochs += trial.progress() * f64::from(trial.budget);
-        }
-        if epochs < 0.5 || seconds <= 0.0 {
-            return None;
-        }
-        let begun = self.trials.values().filter(|t| t.repeats.is_none()).count();
-        let waiting = f64::from(meta.max_trials.saturating_sub(u32::try_from(begun).unwrap_or(u32::MAX)));
-        // With rungs most trials are short: the next ones are taken to be as long as those so far.
-        let length = self.trials.values().map(|t| f64::from(t.budget)).sum::<f64>() / self.trials.len() as f64;
-        let mut left = waiting * length;
-        let mut workers = 0_usize;
-        for trial in self.trials.values().filter(|t| !t.state.is_final() && t.state != TrialStatus::Paused) {
-            left += (1.0 - trial.progress()) * f64::from(trial.budget);
-            workers += usize::from(trial.state.is_active());
-        }
-        Some(left * seconds / epochs / workers.max(1) as f64)
+        eta::remaining(self, now)
     }
 }
 

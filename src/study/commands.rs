@@ -21,7 +21,7 @@ pub fn carry_out(command: &Command, state: &StudyState, config: &StudyConfig) ->
         Command::Pause => Ok(vec![StudyEvent::StudyPaused]),
         Command::Resume if !state.paused => Err("the study is not paused".to_owned()),
         Command::Resume => Ok(vec![StudyEvent::StudyResumed]),
-        Command::StopTrial { trial: id } => match trial(id)? {
+        Command::StopTrial { trial: id } | Command::KillTrial { trial: id } => match trial(id)? {
             t if t.state.is_final() => refuse(t),
             _ => Ok(Vec::new()),
         },

@@ -118,6 +118,15 @@ impl Workers {
         }
     }
 
+    /// Kills the worker of a trial now.
+    pub fn kill(&mut self, launcher: &mut dyn Launcher, trial: TrialId, why: &str) {
+        if let Some(worker) = self.list.get_mut(&trial) {
+            worker.killed = true;
+            worker.stopping.get_or_insert_with(|| (Instant::now(), why.to_owned()));
+            launcher.kill(&worker.ticket, &worker.job);
+        }
+    }
+
     /// Kills every worker now.
     pub fn kill_all(&mut self, launcher: &mut dyn Launcher, why: &str) {
         for worker in self.list.values_mut() {

@@ -29,6 +29,10 @@ pub enum Action {
     Move(i32),
     /// Marks the selected trial, or takes the mark away.
     Mark,
+    /// Pins the selected trial to the top, or lets it go.
+    Pin,
+    /// Breaks long lines of the log, or cuts them.
+    Wrap,
     /// Starts typing a filter, in the log what to look for.
     Filter,
     /// Looks further up in the log.
@@ -141,12 +145,14 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Char('/')], Action::Filter, "filter", "filter: words, state:failed, lr>1e-4, -not, a | b; in the log: find"),
     bind(&[Char('s')], Action::Sort, "sort", "sort by the next column"),
     bind(&[Char('S')], Action::Reverse, "", "sort the other way round"),
-    bind(&[Char(' ')], Action::Mark, "mark", "mark the trial: its curve is drawn, T p R mean all marked"),
+    bind(&[Char(' ')], Action::Mark, "mark", "mark the trial: its curve is drawn, T K z R mean all marked"),
+    bind(&[Char('p')], Action::Pin, "", "pin the trial: it stays at the top, its curve is drawn"),
     bind(&[Char('e')], Action::Expand, "expand", "one view over the whole screen, and back"),
     bind(&[Char('D')], Action::Describe, "describe", "the trial in full: its point, the baseline's, files"),
     bind(&[Char('l'), Char('5')], Action::Show(View::Logs), "logs", "console of the selected trial"),
     bind(&[Char('T')], Action::Deed(Deed::Stop), "stop", "stop the trial for good"),
-    bind(&[Char('p')], Action::Deed(Deed::Pause), "pause", "pause the trial, or queue a paused one again"),
+    bind(&[Char('K')], Action::Deed(Deed::Kill), "", "kill the trial at once, without a checkpoint"),
+    bind(&[Char('z')], Action::Deed(Deed::Pause), "pause", "pause the trial, or queue a paused one again"),
     bind(&[Char('R')], Action::Deed(Deed::Retry), "retry", "run a failed or stopped trial again"),
     bind(&[Char('P')], Action::Deed(Deed::Promote), "promote", "promote the trial: export, parity, engine"),
     bind(&[Char('?'), Char('h')], Action::Help, "help", "this page"),
@@ -174,6 +180,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Char('n')], Action::FindNext, "", "log: the next line further up"),
     bind(&[Char('E')], Action::FirstError, "", "log: the first error"),
     bind(&[Char('F')], Action::Follow, "", "log: follow the end, or stay"),
+    bind(&[Char('w')], Action::Wrap, "", "log: break long lines, or cut them"),
     bind(&[Char('f')], Action::Freeze, "", "freeze what is shown; nothing is lost"),
     bind(&[Char('c')], Action::Copy, "", "copy the folder of the trial"),
     bind(&[Ctrl('s')], Action::Save, "", "write the table (CSV) and the screen into files"),

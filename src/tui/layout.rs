@@ -29,7 +29,7 @@ const TALL: u16 = 20;
 
 /// The screen of a terminal of this size.
 pub fn screen(area: Rect, focus: View, expanded: bool) -> Screen {
-    if area.width < 40 || area.height < 8 {
+    if area.width < 40 || area.height < 10 {
         return Screen::Line;
     }
     let [header, body, hints] =
@@ -68,6 +68,7 @@ mod tests {
         assert_eq!(views(80, 24, View::Curves, false), [View::Curves]);
         assert_eq!(views(160, 50, View::Logs, true), [View::Logs]);
         assert_eq!(views(39, 24, View::Trials, false), []);
-        assert_eq!(views(80, 7, View::Trials, false), []);
+        assert_eq!(views(80, 9, View::Trials, false), []);
+        assert_eq!(views(40, 10, View::Trials, false), [View::Trials]);
     }
 }

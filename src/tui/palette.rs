@@ -29,6 +29,7 @@ pub enum Typed {
 pub const COMMANDS: &[(&str, &str, &str)] = &[
     ("go", "TRIAL", "select a trial"),
     ("stop", "TRIAL", "stop it for good"),
+    ("kill", "TRIAL", "stop it now, without a checkpoint"),
     ("pause", "TRIAL", "pause it, or queue a paused one again"),
     ("retry", "TRIAL", "run a failed or stopped one again"),
     ("promote", "TRIAL", "export, parity check, engine, manifest"),
@@ -57,6 +58,7 @@ pub fn parse(line: &str) -> Result<Typed, String> {
     Ok(match *name {
         "go" => Typed::Go(trial()?),
         "stop" => Typed::Trial(Deed::Stop, trial()?),
+        "kill" => Typed::Trial(Deed::Kill, trial()?),
         "pause" => Typed::Trial(Deed::Pause, trial()?),
         "retry" => Typed::Trial(Deed::Retry, trial()?),
         "promote" => Typed::Trial(Deed::Promote, trial()?),

@@ -93,6 +93,10 @@ impl Controller<'_> {
     fn read_spool(&mut self) -> io::Result<()> {
         for (id, path, command) in spool::waiting(&self.config.dir.commands())? {
             if !self.state.answered.contains(&id) {
+                let killed = match &command {
+                    Ok(spool::Command::KillTrial { trial }) => Some(*trial),
+                    _ => None,
+                };
                 let answer = match command {
                     Ok(command) => commands::carry_out(&command, &self.state, &self.config)
                         .map(|events| (serde_json::to_string(&command).unwrap_or_default(), events)),
@@ -106,6 +110,9 @@ impl Controller<'_> {
                             self.append(event)?;
                         }
                         self.append(StudyEvent::CommandAccepted { id, command })?;
+                        if let Some(trial) = killed {
+                            self.workers.kill(self.config.launcher.as_mut(), trial, "killed by the user");
+                        }
                     }
                     Err(why) => self.append(StudyEvent::CommandRejected { id, why })?,
                 }

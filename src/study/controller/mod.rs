@@ -63,7 +63,7 @@ fn problem(e: &io::Error) -> Problems {
         let help = "put back a copy of the file, or keep what is before the damage: `cliptune store rebuild STUDY_DIR --cut-damaged`";
         return Problems::one(failure.kind.exit(), Problem::new(failure.message).help(help));
     }
-    Problems::one(failure.kind.exit(), Problem::new(failure.message).help(failure.kind.help()))
+    (&failure).into()
 }
 
 pub(super) struct Controller<'a> {

@@ -10,8 +10,10 @@ use crate::tui::rows::Trial;
 /// What can be done to a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// Stopped for good.
+    /// Stopped for good, with a checkpoint.
     Stop,
+    /// Stopped for good, at once.
+    Kill,
     /// Paused; a paused one is queued again.
     Pause,
     /// Run again.
@@ -26,6 +28,7 @@ impl Deed {
         let (id, status) = (trial.id, trial.status);
         match self {
             Self::Stop if !status.is_final() => Some(Command::StopTrial { trial: id }),
+            Self::Kill if status.is_active() => Some(Command::KillTrial { trial: id }),
             Self::Pause if status == TrialStatus::Paused => Some(Command::ResumeTrial { trial: id }),
             Self::Pause if !status.is_final() => Some(Command::PauseTrial { trial: id }),
             Self::Retry if matches!(status, TrialStatus::Failed | TrialStatus::Cancelled) => {
@@ -42,6 +45,7 @@ pub fn described(command: &Command) -> String {
     match command {
         Command::Stop => "stop the study".to_owned(),
         Command::StopTrial { trial } => format!("stop trial {trial} for good"),
+        Command::KillTrial { trial } => format!("kill trial {trial} now, without a checkpoint"),
         Command::PauseTrial { trial } => format!("pause trial {trial}"),
         Command::ResumeTrial { trial } => format!("queue trial {trial} again"),
         Command::Retry { trial } => format!("retry trial {trial}"),

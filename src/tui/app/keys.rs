@@ -132,6 +132,8 @@ impl App {
             Action::Expand => self.expanded = !self.expanded,
             Action::Move(by) => self.move_by(by),
             Action::Mark => self.toggle_mark(),
+            Action::Pin => self.toggle_pin(),
+            Action::Wrap => self.wrap = !self.wrap,
             Action::Filter if self.view == View::Logs => {
                 self.find.clear();
                 self.mode = Mode::Find;

@@ -105,6 +105,8 @@ pub struct App {
     pub selected: Option<TrialId>,
     /// The marked trials.
     pub marked: BTreeSet<TrialId>,
+    /// The trials that stay at the top.
+    pub pinned: BTreeSet<TrialId>,
     /// The column the table is sorted by.
     pub column: Column,
     /// Whether it is sorted the other way round.
@@ -134,6 +136,8 @@ pub struct App {
     pub log: Log,
     /// What is looked for in it.
     pub find: String,
+    /// Whether its long lines are broken instead of cut.
+    pub wrap: bool,
     /// A word about what just happened.
     pub toast: String,
     /// Rows of a page, as last drawn.
@@ -155,10 +159,11 @@ impl App {
         self.repair_selection();
     }
 
-    /// The trials that pass the filter, in the order of the table.
+    /// The trials that pass the filter, in the order of the table: pinned ones first.
     pub fn visible(&self) -> Vec<&Trial> {
         let mut rows: Vec<&Trial> = self.trials.iter().filter(|t| self.filter.passes(t)).collect();
         sort::sort(&mut rows, self.column, self.reversed, self.study.direction);
+        rows.sort_by_key(|t| !self.pinned.contains(&t.id));
         rows
     }
 
@@ -220,6 +225,14 @@ impl App {
             && !self.marked.remove(&id)
         {
             self.marked.insert(id);
+        }
+    }
+
+    fn toggle_pin(&mut self) {
+        if let Some(id) = self.selected
+            && !self.pinned.remove(&id)
+        {
+            self.pinned.insert(id);
         }
     }
 

@@ -90,7 +90,7 @@ fn chosen(app: &App, best: Option<TrialId>) -> Vec<(&Trial, usize)> {
     } else {
         app.trials.iter().filter(|t| app.marked.contains(&t.id)).collect()
     };
-    for wanted in [best, app.selected].into_iter().flatten() {
+    for wanted in app.pinned.iter().copied().chain(best).chain(app.selected) {
         if !list.iter().any(|t| t.id == wanted) {
             list.extend(app.trials.iter().find(|t| t.id == wanted));
         }

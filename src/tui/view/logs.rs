@@ -10,7 +10,8 @@ use crate::tui::widget::text;
 /// What stands behind the title.
 pub(super) fn about(app: &App) -> String {
     let follow = if app.log.up == 0 { "follow" } else { "held" };
-    app.selected.map_or_else(String::new, |id| format!("#{id} [{follow}]"))
+    let wrap = if app.wrap { ", wrapped" } else { "" };
+    app.selected.map_or_else(String::new, |id| format!("#{id} [{follow}{wrap}]"))
 }
 
 /// Draws the last lines, or those that the user scrolled to.
@@ -22,13 +23,31 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     let height = usize::from(area.height);
     let end = lines.len().saturating_sub(app.log.up).max(height.min(lines.len()));
-    let shown = &lines[end.saturating_sub(height)..end];
-    for (y, line) in (area.y..).zip(shown) {
+    let width = usize::from(area.width).max(1);
+    let rows: Vec<(&String, String)> = match app.wrap {
+        false => lines[end.saturating_sub(height)..end].iter().map(|line| (line, text::cut(line, width))).collect(),
+        true => broken(&lines[..end], width, height),
+    };
+    for (y, (line, shown)) in (area.y..).zip(&rows) {
         let role = match () {
             () if is_error(line) => Role::Bad,
             () if !app.find.is_empty() && line.to_lowercase().contains(&app.find.to_lowercase()) => Role::Accent,
             () => Role::Text,
         };
-        buffer.set_stringn(area.x, y, text::cut(line, area.width.into()), area.width.into(), theme.style(role));
+        buffer.set_stringn(area.x, y, shown, width, theme.style(role));
     }
+}
+
+/// The last rows of lines that are broken at the width, each with its line.
+fn broken(lines: &[String], width: usize, height: usize) -> Vec<(&String, String)> {
+    let mut rows: Vec<(&String, String)> = Vec::new();
+    for line in lines.iter().rev() {
+        if rows.len() >= height {
+            break;
+        }
+        rows.extend(text::wrapped(line, width).into_iter().rev().map(|piece| (line, piece)));
+    }
+    rows.truncate(height);
+    rows.reverse();
+    rows
 }

@@ -154,7 +154,11 @@ fn cell(app: &App, theme: Theme, trial: &Trial, column: Column) -> (String, Styl
     let (symbol, role) = theme.status(trial.status);
     match column {
         Column::Id => {
-            let mark = if app.marked.contains(&trial.id) { theme.pick('▸', '>') } else { ' ' };
+            let mark = match (app.marked.contains(&trial.id), app.pinned.contains(&trial.id)) {
+                (true, _) => theme.pick('▸', '>'),
+                (false, true) => theme.pick('↑', '^'),
+                (false, false) => ' ',
+            };
             (format!("{mark}{}", trial.id), plain)
         }
         Column::State => (symbol.to_string(), theme.style(role)),

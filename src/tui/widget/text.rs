@@ -13,6 +13,24 @@ pub fn cut(text: &str, width: usize) -> String {
         .collect()
 }
 
+/// `text` in pieces of at most `width` cells; one empty piece of an empty text.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut used = 0;
+    for c in text.chars() {
+        let cells = c.width().unwrap_or(0);
+        if used + cells > width && used > 0 {
+            pieces.push(String::new());
+            used = 0;
+        }
+        if let Some(last) = pieces.last_mut() {
+            last.push(c);
+        }
+        used += cells;
+    }
+    pieces
+}
+
 /// `text` in exactly `width` cells, to the left.
 pub fn left(text: &str, width: usize) -> String {
     let text = cut(text, width);
@@ -63,6 +81,13 @@ mod tests {
         assert_eq!(right("ab", 4), "  ab");
         assert_eq!(left("漢字", 3), "漢 ");
         assert_eq!(width(&right("漢字", 3)), 3);
+    }
+
+    #[test]
+    fn wrapped_breaks_at_the_width_and_loses_nothing() {
+        assert_eq!(wrapped("abcde", 2), ["ab", "cd", "e"]);
+        assert_eq!(wrapped("漢字x", 3), ["漢", "字x"]);
+        assert_eq!(wrapped("", 4), [""]);
     }
 
     #[test]

@@ -88,7 +88,8 @@ fn frame_of_a_workspace_lists_studies_and_draws_their_best_values() {
 }
 
 #[test]
-fn frame_below_40x8_is_one_line() {
+fn frame_below_40x10_is_one_line() {
+    assert!(frame(&mut study(), 80, 9, RICH).starts_with("\"● 4/12 best 0.7312 live"));
     assert!(frame(&mut study(), 39, 3, RICH).starts_with("\"● 4/12 best 0.7312 live"));
 }
 

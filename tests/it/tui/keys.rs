@@ -56,6 +56,30 @@ fn ask(command: Command) -> Option<Effect> {
 }
 
 #[test]
+fn pinned_trials_stay_at_the_top_whatever_the_order() {
+    let mut app = study();
+    press(&mut app, "GpS");
+    assert_eq!(ids(&app)[0], 7);
+    press(&mut app, "s");
+    assert_eq!(ids(&app)[0], 7);
+    assert!(frame(&mut app, 80, 24, RICH).contains("↑0007"));
+    press(&mut app, "gp");
+    assert!(app.pinned.is_empty());
+}
+
+#[test]
+fn long_lines_of_the_log_are_cut_or_broken() {
+    let mut app = study();
+    app.log.trial = app.selected;
+    app.log.lines = vec![format!("{}END", "x".repeat(100)), "last".to_owned()];
+    press(&mut app, "l");
+    assert!(!frame(&mut app, 80, 12, RICH).contains("END"));
+    press(&mut app, "w");
+    let text = frame(&mut app, 80, 12, RICH);
+    assert!(text.contains("xEND") && text.contains("last") && text.contains("wrapped"), "{text}");
+}
+
+#[test]
 fn every_command_asks_first() {
     let mut app = study();
     press(&mut app, "j");
@@ -67,7 +91,8 @@ fn every_command_asks_first() {
     assert_eq!(app.mode, Mode::Normal);
     for (key, command) in [
         ("T", Command::StopTrial { trial: TrialId(4) }),
-        ("p", Command::PauseTrial { trial: TrialId(4) }),
+        ("K", Command::KillTrial { trial: TrialId(4) }),
+        ("z", Command::PauseTrial { trial: TrialId(4) }),
         ("P", Command::Promote { trial: Some(TrialId(4)) }),
         (":stop 4<enter>", Command::StopTrial { trial: TrialId(4) }),
         (":add 3<enter>", Command::AddTrials { count: 3 }),
@@ -98,8 +123,8 @@ fn commands_for_several_trials_want_their_number_typed() {
 fn commands_fit_the_state_of_the_trial() {
     let mut app = study();
     for (id, key, expected) in [
-        (4, "p", ask(Command::PauseTrial { trial: TrialId(4) })),
-        (6, "p", ask(Command::ResumeTrial { trial: TrialId(6) })),
+        (4, "z", ask(Command::PauseTrial { trial: TrialId(4) })),
+        (6, "z", ask(Command::ResumeTrial { trial: TrialId(6) })),
         (3, "R", ask(Command::Retry { trial: TrialId(3) })),
         (1, "R", None),
         (1, "T", None),
@@ -179,7 +204,7 @@ fn mouse_selects_sorts_and_scrolls() {
 fn read_only_asks_nothing_of_the_study() {
     let mut app = study();
     app.read_only = Some("--read-only was given".to_owned());
-    for key in ["T", "p", "R", "P"] {
+    for key in ["T", "K", "z", "R", "P"] {
         assert_eq!(press(&mut app, key), None);
         assert_eq!(app.mode, Mode::Normal);
         assert!(app.toast.contains("read-only"));

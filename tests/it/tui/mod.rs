@@ -2,6 +2,7 @@
 
 mod frames;
 mod keys;
+mod large;
 mod live;
 mod source;
 
