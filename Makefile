@@ -24,9 +24,10 @@ check: deps ## what CI checks beside the tests
 soak: deps ## the slow tests: 200 kills among them
 	cargo test -- --ignored
 
-templates: build ## write the generated templates again, after a change of the table of keys
+templates: build ## write the generated templates and docs/spec.md again, after a change of the table of keys
 	for t in $(filter-out demo,$(basename $(notdir $(wildcard templates/*.yaml)))); do \
 	  $(TARGET)/debug/cliptune spec template $$t > $(TARGET)/template && cp $(TARGET)/template templates/$$t.yaml || exit 1; done
+	$(TARGET)/debug/cliptune spec reference > $(TARGET)/template && cp $(TARGET)/template docs/spec.md
 
 clean-demo:
 	rm -rf $(DEMO)
