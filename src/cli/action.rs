@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use super::{output, parent};
-use crate::base::diagnostic::{Problem, Problems};
+use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
 use crate::base::files;
 use crate::journal::event::{Direction, JobEvent, Line};
@@ -25,6 +27,12 @@ pub struct Args {
     /// Where everything is written; the spec's `results_dir` otherwise.
     #[arg(long, value_name = "DIR")]
     pub results_dir: Option<PathBuf>,
+    /// Show the resolved spec, and of gen_trt_engine the shapes of each engine; write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Metrics and paths as one versioned JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
     /// Overrides, for example `evaluate.batch_size=64`.
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
@@ -39,12 +47,52 @@ pub fn run(action: Action, args: &Args) -> Result<ExitCode, Problems> {
     let resolved =
         parent::load_with(action, args.spec.as_deref(), parent_dir, args.results_dir.as_deref(), &args.overrides)?;
     resolved.share_key();
+    if args.dry_run {
+        return dry_run(action, &resolved, args.json);
+    }
     let dir = prepare(action, &resolved, parent_dir).map_err(|e| unexpected(&e))?;
     let before = lines(&dir).len();
+    output::detail(&format!("{} writes {}", action.name(), dir.path().display()));
     let ended = execute(&dir);
     let new: Vec<JobEvent> = lines(&dir).into_iter().skip(before).map(|l| l.event).collect();
-    report(&new);
+    if args.json {
+        output::json(&object(action, &dir, &new));
+    } else {
+        report(&new);
+    }
     ended
+}
+
+/// What would be run, and the ranges of shapes that engines would be built for.
+fn dry_run(action: Action, resolved: &Resolved, json: bool) -> Result<ExitCode, Problems> {
+    let engines = if action == Action::GenTrtEngine { engines(resolved)? } else { Vec::new() };
+    if json {
+        let object = json!({"version": 1, "action": action.name(), "spec": resolved.tree, "engines": engines});
+        output::json(&object);
+        return Ok(ExitCode::Ok);
+    }
+    output::data(resolved.to_yaml().trim_end());
+    for engine in &engines {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        output::data(&format!("# {} of {}", text(&engine["engine"]), text(&engine["onnx"])));
+        match engine["profile"].as_array() {
+            Some(inputs) if !inputs.is_empty() => inputs.iter().for_each(|i| {
+                output::data(&format!("#   {}: min {} opt {} max {}", text(&i["name"]), i["min"], i["opt"], i["max"]));
+            }),
+            _ => output::data(&format!("#   the graph has the fixed batch {}", engine["fixed_batch"])),
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+#[cfg(feature = "torch")]
+fn engines(resolved: &Resolved) -> Result<Vec<Value>, Problems> {
+    crate::worker::gen_trt_engine::plan(&resolved.spec).map_err(|failure| problem(&failure))
+}
+
+#[cfg(not(feature = "torch"))]
+fn engines(_resolved: &Resolved) -> Result<Vec<Value>, Problems> {
+    Err(unavailable())
 }
 
 /// Writes `job.json` and `spec.yaml` into the folder of the job.
@@ -88,8 +136,33 @@ fn execute(dir: &JobDir) -> Result<ExitCode, Problems> {
 
 #[cfg(not(feature = "torch"))]
 fn execute(_dir: &JobDir) -> Result<ExitCode, Problems> {
+    Err(unavailable())
+}
+
+#[cfg(not(feature = "torch"))]
+fn unavailable() -> Problems {
     let what = "this cliptune was built without libtorch: it can watch and steer studies, and run no jobs";
-    Err(Problems::one(ExitCode::Unavailable, Problem::new(what).help("build with `cargo build --release`")))
+    let problem = crate::base::diagnostic::Problem::new(what).help("build with `cargo build --release`");
+    Problems::one(ExitCode::Unavailable, problem)
+}
+
+/// What a job came to, for other programs.
+fn object(action: Action, dir: &JobDir, events: &[JobEvent]) -> Value {
+    let metrics =
+        events.iter().find_map(|e| if let JobEvent::Validated { metrics, .. } = e { Some(metrics) } else { None });
+    let artifact = |e: &JobEvent| match e {
+        JobEvent::Artifact { path, .. } => Some(path.display().to_string()),
+        _ => None,
+    };
+    let note = |e: &JobEvent| if let JobEvent::Note { message } = e { Some(message.clone()) } else { None };
+    json!({
+        "version": 1,
+        "action": action.name(),
+        "dir": dir.path(),
+        "metrics": metrics,
+        "artifacts": events.iter().filter_map(artifact).collect::<Vec<_>>(),
+        "notes": events.iter().filter_map(note).collect::<Vec<_>>(),
+    })
 }
 
 /// Metrics and paths on stdout, remarks on stderr.
@@ -116,7 +189,7 @@ fn lines(dir: &JobDir) -> Vec<Line<JobEvent>> {
 }
 
 fn problem(failure: &Failure) -> Problems {
-    Problems::one(failure.kind.exit(), Problem::new(failure.message.clone()).help(failure.kind.help()))
+    failure.into()
 }
 
 fn unexpected(error: &std::io::Error) -> Problems {

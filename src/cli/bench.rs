@@ -138,7 +138,7 @@ fn measure(args: &Args, config: &std::path::Path) -> Result<ExitCode, Problems> 
     if !list.is_empty() {
         return Err(Problems::new(ExitCode::Usage, list));
     }
-    let failed = |f: Failure| Problems::one(f.kind.exit(), Problem::new(f.message).help(f.kind.help()));
+    let failed = |f: Failure| Problems::from(&f);
     if device != Device::Cpu {
         crate::train::device::load_cuda().map_err(failed)?;
     }

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::{output, study};
+use super::format::{Format, Shape};
+use super::study;
 use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
-use crate::base::time::Timestamp;
-use crate::report::comparison::{row, rows_markdown, rows_text};
+use crate::report::comparison::{row, rows_grid};
 use crate::state::snapshot;
 
 /// Arguments of the command.
@@ -15,11 +15,11 @@ pub struct Args {
     /// The folders of the studies.
     #[arg(value_name = "STUDY_DIR", required = true)]
     pub studies: Vec<std::path::PathBuf>,
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
-    /// A Markdown table on stdout.
-    #[arg(long, conflicts_with = "json")]
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
+    /// A Markdown table on stdout; short for `--format md`.
+    #[arg(long, conflicts_with_all = ["json", "format"])]
     pub markdown: bool,
 }
 
@@ -29,16 +29,17 @@ pub struct Args {
 /// When one of the folders holds no study.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let studies = args.studies.iter().map(|path| study::open(path)).collect::<Result<Vec<_>, _>>()?;
-    if args.json {
-        let now = Timestamp::now();
+    let rows: Vec<_> = studies.iter().map(|(dir, state)| row("", dir, state)).collect();
+    let object = || {
         let list: Vec<_> = studies
             .iter()
-            .map(|(dir, state)| snapshot::status(dir, state, snapshot::controller_is_up(dir), now))
+            .map(|(dir, state)| {
+                snapshot::status(dir, state, snapshot::controller_is_up(dir), study::moment(dir, state))
+            })
             .collect();
-        output::json(&json!({"version": snapshot::VERSION, "studies": list}));
-        return Ok(ExitCode::Ok);
-    }
-    let rows: Vec<_> = studies.iter().map(|(dir, state)| row("", dir, state)).collect();
-    output::data(&if args.markdown { rows_markdown(&rows) } else { rows_text(&rows) });
+        json!({"version": snapshot::VERSION, "studies": list})
+    };
+    let shape = if args.markdown { Shape { format: Format::Md, json: false } } else { args.shape };
+    shape.print(|| rows_grid(&rows, false).text(), |exact| rows_grid(&rows, exact), object);
     Ok(ExitCode::Ok)
 }

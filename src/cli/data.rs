@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::format::Shape;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 
@@ -20,9 +21,9 @@ pub struct Args {
     /// Overrides.
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
 }
 
 /// Runs the command.
@@ -54,7 +55,6 @@ mod with_torch {
     use crate::base::diagnostic::{Problem, Problems};
     use crate::base::exit::ExitCode;
     use crate::base::units;
-    use crate::cli::output;
     use crate::data::Sources;
     use crate::data::inspect::{Range, Report, inspect};
     use crate::data::pair_set::check_contents;
@@ -62,6 +62,7 @@ mod with_torch {
     use crate::data::scan::Scan;
     use crate::journal::failure::Failure;
     use crate::journal::job::Action;
+    use crate::report::table::Grid;
     use crate::spec::{self, Spec};
 
     pub(super) fn run(args: &Args) -> Result<ExitCode, Problems> {
@@ -99,21 +100,19 @@ mod with_torch {
         if !problems.is_empty() {
             return Err(Problems::new(ExitCode::Data, problems));
         }
-        match (args.verb.as_str(), args.json) {
-            ("check", true) => {
-                let pairs: serde_json::Map<_, _> = found.iter().map(|(n, p, _)| ((*n).to_owned(), json!(p))).collect();
-                output::json(&json!({"version": 1, "valid": true, "pairs": pairs}));
-            }
-            ("check", false) => {
-                for (name, pairs, _) in &found {
-                    output::data(&format!("{name}: {}, all readable", units::plural(*pairs, "pair")));
-                }
-            }
-            (_, true) => {
-                let splits: serde_json::Map<_, _> = found.iter().map(|(n, _, r)| ((*n).to_owned(), json!(r))).collect();
-                output::json(&json!({"version": 1, "splits": splits}));
-            }
-            (_, false) => output::data(&table(&found)),
+        if args.verb == "check" {
+            let lines =
+                found.iter().map(|(name, pairs, _)| format!("{name}: {}, all readable", units::plural(*pairs, "pair")));
+            let rows = found.iter().map(|(name, pairs, _)| vec![(*name).to_owned(), pairs.to_string()]);
+            let pairs: serde_json::Map<_, _> = found.iter().map(|(n, p, _)| ((*n).to_owned(), json!(p))).collect();
+            args.shape.print(
+                || lines.collect::<Vec<_>>().join("\n"),
+                |_| Grid::new(&["split", "pairs"], rows.collect(), &["pairs"]),
+                || json!({"version": 1, "valid": true, "pairs": pairs}),
+            );
+        } else {
+            let splits: serde_json::Map<_, _> = found.iter().map(|(n, _, r)| ((*n).to_owned(), json!(r))).collect();
+            args.shape.print(|| table(&found), |_| grid(&found), || json!({"version": 1, "splits": splits}));
         }
         Ok(ExitCode::Ok)
     }
@@ -135,7 +134,7 @@ mod with_torch {
     }
 
     fn one(failure: &Failure) -> Problems {
-        Problems::one(failure.kind.exit(), Problem::new(&failure.message).help(failure.kind.help()))
+        failure.into()
     }
 
     /// A problem with the split it is in. Files of archives are named without the folder they were unpacked into.
@@ -149,15 +148,16 @@ mod with_torch {
         Problem::new(format!("{split}: {text}"))
     }
 
-    fn table(found: &[(&'static str, usize, Option<Report>)]) -> String {
+    /// One row a property, one column a split: there are more properties than splits.
+    fn grid(found: &[(&'static str, usize, Option<Report>)]) -> Grid {
         let range = |r: &Range| format!("{} / {} / {}", r.min, r.median, r.max);
-        let mut rows = vec![
+        let mut columns = vec![
             ["split", "pairs", "formats", "images", "width", "height", "words", "tokens", "captions", "repeated"]
                 .map(str::to_owned),
         ];
         for (name, pairs, report) in found {
             let Some(r) = report else { continue };
-            rows.push([
+            columns.push([
                 (*name).to_owned(),
                 pairs.to_string(),
                 r.formats.iter().map(|(f, n)| format!("{n} {f}")).collect::<Vec<_>>().join(", "),
@@ -170,15 +170,12 @@ mod with_torch {
                 r.repeated_captions.to_string(),
             ]);
         }
-        // One column a split: there are more properties than splits.
-        let widths: Vec<usize> =
-            rows.iter().map(|row| row.iter().map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
-        let mut text = String::new();
-        for property in 0..rows[0].len() {
-            let cells = rows.iter().zip(&widths).map(|(row, width)| format!("{:<width$}", row[property]));
-            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-            text.push('\n');
-        }
+        let rows = (1..columns[0].len()).map(|i| columns.iter().map(|column| column[i].clone()).collect()).collect();
+        Grid { heading: columns.iter().map(|column| column[0].clone()).collect(), rows, right: Vec::new() }
+    }
+
+    fn table(found: &[(&'static str, usize, Option<Report>)]) -> String {
+        let mut text = grid(found).text() + "\n";
         text.push_str("(smallest / middle / largest)");
         for (name, _, report) in found {
             if let Some((caption, count)) = report.as_ref().and_then(|r| r.most_frequent.as_ref()) {

@@ -1,13 +1,17 @@
 //! `cliptune doctor`: what is here, what is missing and how to get it. It looks and changes nothing.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
+use rustix::process::Resource;
 use serde_json::json;
 
-use super::output;
+use super::format::Shape;
 use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
 use crate::base::units;
+use crate::report::table::Grid;
+use crate::tui::theme::{Colours, Theme};
 
 #[cfg(feature = "torch")]
 mod libraries;
@@ -16,9 +20,9 @@ mod libraries;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exits with 0 when all that is needed is here, with 8 otherwise.")]
 pub struct Args {
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
 }
 
 /// What was found.
@@ -46,6 +50,14 @@ impl Check {
         }
     }
 
+    fn row(&self) -> Vec<String> {
+        let (state, detail, fix) = match &self.found {
+            Ok(detail) => ("ok", detail.as_str(), ""),
+            Err((what, fix)) => (if self.needed { "missing" } else { "optional" }, what.as_str(), fix.as_str()),
+        };
+        [self.name, state, detail, fix].map(str::to_owned).to_vec()
+    }
+
     fn json(&self) -> serde_json::Value {
         let (detail, fix) = match &self.found {
             Ok(detail) => (detail, None),
@@ -62,14 +74,16 @@ impl Check {
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let checks = checks();
     let ok = checks.iter().all(|c| c.found.is_ok() || !c.needed);
-    if args.json {
+    let object = || {
         let list: Vec<_> = checks.iter().map(Check::json).collect();
-        output::json(
-            &json!({"version": 1, "cliptune": env!("CARGO_PKG_VERSION"), "torch": cfg!(feature = "torch"), "ok": ok, "checks": list}),
-        );
-    } else {
-        output::data(&checks.iter().map(Check::line).collect::<Vec<_>>().join("\n"));
-    }
+        json!({"version": 1, "cliptune": env!("CARGO_PKG_VERSION"), "torch": cfg!(feature = "torch"), "ok": ok, "checks": list})
+    };
+    let rows = || checks.iter().map(Check::row).collect();
+    args.shape.print(
+        || checks.iter().map(Check::line).collect::<Vec<_>>().join("\n"),
+        |_| Grid::new(&["check", "state", "found", "fix"], rows(), &[]),
+        object,
+    );
     Ok(if ok { ExitCode::Ok } else { ExitCode::Unavailable })
 }
 
@@ -87,12 +101,39 @@ fn checks() -> Vec<Check> {
             "build with `cargo build --release` (the feature `torch` is on by default)".to_owned(),
         )),
     ));
-    checks.push(Check::new("GPU", false, gpus));
+    checks.push(Check::new("GPU (NVML)", false, gpus));
     let here = std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_owned());
     checks.push(Check::new("folder", true, writable(&here)));
     checks.push(Check::new("disk", true, disk(&here)));
-    checks.push(Check::new("open files", false, open_files()));
+    checks.push(Check::new("open files", false, limit(Resource::Nofile, LEAST_FILES, "open files", "-n")));
+    checks.push(Check::new("processes", false, limit(Resource::Nproc, LEAST_PROCESSES, "processes and threads", "-u")));
+    checks.push(Check::new(
+        "address space",
+        false,
+        limit(Resource::As, LEAST_ADDRESSES, "bytes of address space", "-v"),
+    ));
+    checks.push(Check::new("terminal", false, terminal()));
     checks
+}
+
+/// What the terminal UI and bars can use.
+fn terminal() -> Result<String, (String, String)> {
+    let theme = Theme::detect(|name| std::env::var(name).ok());
+    let colours = match theme.colours {
+        Colours::None => "no colours",
+        Colours::Sixteen => "16 colours",
+        Colours::Many => "256 colours",
+    };
+    let term = std::env::var("TERM").unwrap_or_else(|_| "no TERM".to_owned());
+    let size = match crossterm::terminal::size() {
+        Ok((width, height)) if std::io::stdout().is_terminal() => format!(", {width}x{height}"),
+        _ => ", stdout is no terminal".to_owned(),
+    };
+    if theme.ascii {
+        let what = format!("{term}, {colours}, ASCII symbols only{size}");
+        return Err((what, "set a UTF-8 locale (`export LC_ALL=C.UTF-8`) and TERM to what the terminal is".to_owned()));
+    }
+    Ok(format!("{term}, {colours}, UTF-8{size}"))
 }
 
 /// What NVML says of the GPUs.
@@ -148,12 +189,18 @@ fn disk(folder: &Path) -> Result<String, (String, String)> {
 
 /// Least number of open files: journals of all trials, shards and pipes of workers.
 const LEAST_FILES: u64 = 1024;
+/// Least number of processes and threads: a worker on each GPU, each with threads of libtorch and for decoding.
+const LEAST_PROCESSES: u64 = 4096;
+/// Least address space: libtorch and CUDA map far more than they use.
+const LEAST_ADDRESSES: u64 = 64 << 30;
 
-fn open_files() -> Result<String, (String, String)> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    match limit {
-        Some(limit) if limit < LEAST_FILES => {
-            Err((format!("limit {limit}, fewer than {LEAST_FILES}"), format!("`ulimit -n {LEAST_FILES}`")))
+/// A limit of this shell (`ulimit`), which workers inherit.
+fn limit(resource: Resource, least: u64, of: &str, option: &str) -> Result<String, (String, String)> {
+    match rustix::process::getrlimit(resource).current {
+        Some(limit) if limit < least => {
+            // `ulimit -v` counts KiB.
+            let wanted = if resource == Resource::As { "unlimited".to_owned() } else { least.to_string() };
+            Err((format!("limit {limit} {of}, fewer than {least}"), format!("`ulimit {option} {wanted}`")))
         }
         Some(limit) => Ok(format!("limit {limit}")),
         None => Ok("no limit".to_owned()),

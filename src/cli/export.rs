@@ -18,10 +18,7 @@ const PERIOD: Duration = Duration::from_millis(1000);
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    before_help = "Examples:\n  cliptune export --parent results --results-dir out      ONNX graphs of a study's best checkpoint\n  cliptune export tensorboard results -o runs             then: tensorboard --logdir runs\n  cliptune export optuna-journal results -o optuna.log    then: optuna-dashboard optuna.log"
-)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(flatten)]
     action: action::Args,

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{output, study};
+use super::format::Shape;
+use super::study;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::report::importance;
@@ -15,9 +16,9 @@ pub struct Args {
     /// The folder of the study.
     #[arg(value_name = "STUDY_DIR")]
     pub study: std::path::PathBuf,
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
 }
 
 /// Runs the command.
@@ -31,19 +32,22 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
         Problems::one(ExitCode::NotFound, problem.help("it is written when the study begins; restore it from there"))
     })?;
     let list = of_study(&space, &state);
-    if args.json {
+    let object = || {
         let parameters: Vec<_> = list
             .iter()
             .map(|i| json!({"key": i.key, "share": i.share, "spread": i.spread, "trend": i.trend, "trials": i.trials}))
             .collect();
-        output::json(&json!({
+        json!({
             "version": snapshot::VERSION,
             "study": state.meta.as_ref().map(|m| m.name.clone()),
             "metric": state.metric(),
             "parameters": parameters,
-        }));
-    } else {
-        output::data(&importance::text(&list, state.metric()));
-    }
+        })
+    };
+    args.shape.print(
+        || importance::text(&list, state.metric()),
+        |exact| importance::grid(&list, state.metric(), exact),
+        object,
+    );
     Ok(ExitCode::Ok)
 }

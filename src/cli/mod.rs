@@ -3,10 +3,14 @@
 pub mod action;
 pub mod bench;
 pub mod compare;
+pub mod complete;
 pub mod completions;
 pub mod data;
 pub mod doctor;
+mod examples_table;
+pub mod explain;
 pub mod export;
+pub mod format;
 pub mod importance;
 pub mod job;
 mod launcher;
@@ -15,6 +19,7 @@ pub mod man;
 pub mod model;
 pub mod output;
 mod parent;
+pub mod progress;
 pub mod promote;
 pub mod report;
 pub mod reproduce;
@@ -36,23 +41,23 @@ mod tuning;
 mod watcher;
 pub mod weights;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::base::diagnostic::Problems;
+use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::journal::job::Action;
 
 /// Fine-tune CLIP models and find the hyperparameters by itself.
 #[derive(Debug, Parser)]
-#[command(
-    name = "cliptune",
-    version,
-    max_term_width = 100,
-    after_help = "Start with: cliptune train -e templates/train.yaml --dry-run"
-)]
+#[command(name = "cliptune", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
+    /// What an exit code or the code of an error means, and what to do; without CODE all of them.
+    #[arg(long, value_name = "CODE", num_args = 0..=1, default_missing_value = "")]
+    explain: Option<String>,
+    #[command(flatten)]
+    output: output::Args,
     #[command(subcommand)]
-    command: Cmd,
+    command: Option<Cmd>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,7 +106,7 @@ enum Cmd {
     Report(report::Args),
     /// Stop a study, or one trial for good.
     #[command(name = "stop")]
-    Stop(steer::Args),
+    Stop(steer::StopArgs),
     /// Start no new trials, or pause one trial.
     #[command(name = "pause")]
     Pause(steer::Args),
@@ -162,18 +167,35 @@ enum Cmd {
     /// Run the job of a folder (started by the controller).
     #[command(name = "job", hide = true)]
     Job(job::Args),
+    /// What could stand next on a command line (asked by the shell's completion).
+    #[command(name = "complete", hide = true)]
+    Complete(complete::Args),
+}
+
+/// The command tree, with the examples that stand first in every long help.
+pub(crate) fn command() -> clap::Command {
+    examples_table::with_examples(Cli::command())
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print();
             return if e.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
         }
     };
-    dispatch(cli.command).unwrap_or_else(|problems| {
+    let worker = matches!(cli.command, Some(Cmd::Job(_)));
+    let done = output::set(&cli.output, worker).and_then(|()| match (cli.explain, cli.command) {
+        (Some(code), _) => explain::run(&code),
+        (None, Some(command)) => dispatch(command),
+        (None, None) => {
+            let problem = Problem::new("no command was given").help("`cliptune --help` lists them");
+            Err(Problems::one(ExitCode::Usage, problem))
+        }
+    });
+    done.unwrap_or_else(|problems| {
         output::problems(&problems);
         problems.exit
     })
@@ -216,5 +238,6 @@ fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
         Cmd::Completions(args) => completions::run(&args),
         Cmd::Man(args) => man::run(&args),
         Cmd::Job(args) => job::run(&args),
+        Cmd::Complete(args) => complete::run(&args),
     }
 }

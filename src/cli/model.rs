@@ -1,5 +1,6 @@
 //! `cliptune model`: the model types that come with the binary, and one of them in full.
 
+use super::format::Shape;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 
@@ -21,9 +22,9 @@ pub struct Args {
     /// Precision of training, for the same.
     #[arg(long, value_parser = ["bf16", "fp32"], default_value = "bf16")]
     pub precision: String,
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
 }
 
 /// Runs the command.
@@ -45,7 +46,7 @@ mod with_torch {
     use serde_json::{Value, json};
 
     use super::Args;
-    use crate::base::diagnostic::{Problem, Problems};
+    use crate::base::diagnostic::Problems;
     use crate::base::exit::ExitCode;
     use crate::base::units::bytes;
     use crate::cli::output;
@@ -53,9 +54,10 @@ mod with_torch {
     use crate::model::catalog_table::{self, CATALOG, Entry};
     use crate::model::memory::{self, Training};
     use crate::model::{ClipConfig, preprocess};
+    use crate::report::table::Grid;
 
     fn failed(f: Failure) -> Problems {
-        Problems::one(f.kind.exit(), Problem::new(f.message).help(f.kind.help()))
+        (&f).into()
     }
 
     /// What can be said of a model in numbers.
@@ -96,50 +98,35 @@ mod with_torch {
             .iter()
             .map(|entry| Ok(with_entry(facts(entry.name, entry.adaptor, args)?, entry)))
             .collect::<Result<_, Problems>>()?;
-        if args.json {
-            output::json(&json!({"version": 1, "models": rows}));
-            return Ok(ExitCode::Ok);
-        }
         let memory = format!("train x{} {}", args.batch, args.precision);
         let head = ["type", "adaptor", "params", "size", "patch", "ctx", "embed", &memory, "licence", "weights"];
-        let mut table: Vec<Vec<String>> = vec![head.map(str::to_owned).to_vec()];
-        table.extend(rows.iter().map(cells));
-        for line in aligned(&table) {
-            output::data(&line);
-        }
+        let grid = |exact| Grid::new(&head, rows.iter().map(|row| cells(row, exact)).collect(), &[]);
+        args.shape.print(|| grid(false).text(), grid, || json!({"version": 1, "models": rows}));
         output::note("Also any folder or JSON config of transformers' CLIP, SigLIP and SigLIP 2 or of open_clip.");
         output::note("`cliptune model show TYPE` has everything about one.");
         Ok(ExitCode::Ok)
     }
 
-    fn cells(row: &Value) -> Vec<String> {
+    /// A row of the list; `exact` for other programs: numbers in full.
+    fn cells(row: &Value, exact: bool) -> Vec<String> {
         let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
         let number = |key: &str| row[key].as_i64().unwrap_or_default();
         let weights = row["weights"].as_array().and_then(|w| w.first()?["repository"].as_str()).unwrap_or("-");
         vec![
             text("type"),
             text("adaptor"),
-            format!("{:.1} M", number("parameters") as f64 / 1e6),
+            match exact {
+                true => number("parameters").to_string(),
+                false => format!("{:.1} M", number("parameters") as f64 / 1e6),
+            },
             number("image_size").to_string(),
             number("patch_size").to_string(),
             number("context_length").to_string(),
             number("embed_dim").to_string(),
-            bytes(row["train_bytes"].as_u64().unwrap_or_default()),
+            if exact { row["train_bytes"].to_string() } else { bytes(row["train_bytes"].as_u64().unwrap_or_default()) },
             text("licence"),
             weights.to_owned(),
         ]
-    }
-
-    /// Lines with columns as wide as their widest cell.
-    fn aligned(table: &[Vec<String>]) -> Vec<String> {
-        let columns = table.first().map_or(0, Vec::len);
-        let widths: Vec<usize> =
-            (0..columns).map(|c| table.iter().map(|row| row[c].chars().count()).max().unwrap_or(0)).collect();
-        let line = |row: &Vec<String>| {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            cells.join("  ").trim_end().to_owned()
-        };
-        table.iter().map(line).collect()
     }
 
     pub(super) fn show(args: &Args, model: &str) -> Result<ExitCode, Problems> {
@@ -156,22 +143,28 @@ mod with_torch {
         shown["adaptors"] = catalog_table::entries(model).filter_map(|e| e.adaptor).collect();
         shown["images"] = serde_json::to_value(preprocess::transform(&config)).unwrap_or_default();
         shown["architecture"] = serde_json::to_value(&config).unwrap_or_default();
-        if args.json {
-            shown["version"] = json!(1);
-            output::json(&shown);
-            return Ok(ExitCode::Ok);
-        }
-        for (key, value) in shown.as_object().into_iter().flatten() {
-            print(key, value);
-        }
+        let said = |(key, value): (&String, &Value)| Some((key.replace('_', " "), said(key, value)?));
+        let entries: Vec<(String, String)> = shown.as_object().into_iter().flatten().filter_map(said).collect();
+        let lines = || entries.iter().map(|(key, text)| format!("{key:<21} {text}")).collect::<Vec<_>>().join("\n");
+        let rows = || entries.iter().map(|(key, text)| vec![key.clone(), text.clone()]).collect();
+        args.shape.print(
+            lines,
+            |_| Grid::new(&["key", "value"], rows(), &[]),
+            || {
+                let mut object = shown.clone();
+                object["version"] = json!(1);
+                object
+            },
+        );
         Ok(ExitCode::Ok)
     }
 
-    fn print(key: &str, value: &Value) {
-        let text = match value {
-            Value::Null => return,
-            Value::Array(items) if items.is_empty() => return,
-            Value::String(text) if text.is_empty() => return,
+    /// A value for people; `None` where there is nothing to say.
+    fn said(key: &str, value: &Value) -> Option<String> {
+        Some(match value {
+            Value::Null => return None,
+            Value::Array(items) if items.is_empty() => return None,
+            Value::String(text) if text.is_empty() => return None,
             Value::String(text) => text.clone(),
             Value::Array(items) if key == "weights" => {
                 let line = |s: &Value| {
@@ -183,8 +176,7 @@ mod with_torch {
             Value::Number(n) if key.starts_with("train_bytes") => bytes(n.as_u64().unwrap_or_default()),
             Value::Object(_) => format!("{value:#}"),
             other => other.to_string(),
-        };
-        output::data(&format!("{:<21} {text}", key.replace('_', " ")));
+        })
     }
 }
 

@@ -14,10 +14,7 @@ use crate::state::table;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
-#[command(
-    before_help = "Examples:\n  cliptune report results                              results.html, one file that needs no other\n  cliptune report results --format md > report.md\n  cliptune report results --format png -o plots         a PNG for every plot",
-    after_help = "It only reads the study: it works while the study runs, after it ended, and without libtorch."
-)]
+#[command(after_help = "It only reads the study: it works while the study runs, after it ended, and without libtorch.")]
 pub struct Args {
     /// The folder of the study.
     #[arg(value_name = "STUDY_DIR")]

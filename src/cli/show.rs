@@ -2,13 +2,16 @@
 
 use serde_json::Value;
 
-use super::{output, study};
+use super::format::Shape;
+use super::study;
 use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
-use crate::base::time::Timestamp;
+use crate::base::units::number;
+use crate::journal::event::Metrics;
 use crate::report::leaderboard;
-use crate::report::table::table;
-use crate::state::snapshot;
+use crate::report::table::Grid;
+use crate::state::trial::EpochStats;
+use crate::state::{StudyState, TrialState, snapshot};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -19,9 +22,9 @@ pub struct Args {
     /// The trial.
     #[arg(value_name = "TRIAL")]
     pub trial: crate::base::ids::TrialId,
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
 }
 
 /// Runs the command.
@@ -31,11 +34,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let (dir, state) = study::open(&args.study)?;
     let trial = study::trial(&state, args.trial)?;
-    let report = snapshot::show(&dir, &state, args.trial, Timestamp::now()).unwrap_or(Value::Null);
-    if args.json {
-        output::json(&report);
-        return Ok(ExitCode::Ok);
-    }
+    let report = snapshot::show(&dir, &state, args.trial, study::moment(&dir, &state)).unwrap_or(Value::Null);
+    args.shape.print(|| text(&state, trial, &report), |exact| curve(&state, trial, exact), || report.clone());
+    Ok(ExitCode::Ok)
+}
+
+/// The trial for people.
+fn text(state: &StudyState, trial: &TrialState, report: &Value) -> String {
     let mut lines =
         vec![format!("trial {}  {}  ({})", trial.id, trial.state.name(), snapshot::origin_name(trial.origin))];
     if let (Some(value), Some(epoch)) = (trial.value, trial.best_epoch) {
@@ -55,27 +60,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
         lines.push(format!("attempt {} on {host}{batch}", trial.attempt));
     }
     if !trial.curve.is_empty() {
-        let heading = ["epoch", state.metric(), "train loss", "vision lr", "text lr", "images/s"];
-        let shown = |v: Option<f64>, digits: usize| v.map_or("–".to_owned(), |v| format!("{v:.digits$}"));
-        let rows: Vec<Vec<String>> = trial
-            .curve
-            .iter()
-            .map(|(epoch, metrics)| {
-                let stats = trial.losses.iter().find(|s| s.epoch == *epoch);
-                let rate = |pick: fn(&crate::state::trial::EpochStats) -> f64| {
-                    stats.map_or("–".to_owned(), |s| crate::base::units::number(pick(s)))
-                };
-                vec![
-                    epoch.to_string(),
-                    shown(metrics.get(state.metric()).copied().flatten(), 4),
-                    shown(stats.and_then(|s| s.loss), 4),
-                    rate(|s| s.vision_lr),
-                    rate(|s| s.text_lr),
-                    shown(stats.map(|s| s.images_per_s), 1),
-                ]
-            })
-            .collect();
-        lines.push(table(&heading, &rows, &heading));
+        lines.push(curve(state, trial, false).text());
     }
     if let Some(path) = report["checkpoint"].as_str() {
         lines.push(format!("checkpoint {path}"));
@@ -83,6 +68,29 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     lines.extend(trial.damage.iter().map(|why| format!("damaged journal: {why}")));
     lines.extend(trial.signals.iter().map(|signal| format!("sign: {}", signal.message)));
     lines.extend(trial.notes.iter().map(|note| format!("note: {note}")));
-    output::data(&lines.join("\n"));
-    Ok(ExitCode::Ok)
+    lines.join("\n")
+}
+
+/// Its curve, a row a validation; `exact` for other programs: numbers in full, nothing where there is no value.
+fn curve(state: &StudyState, trial: &TrialState, exact: bool) -> Grid {
+    let heading = ["epoch", state.metric(), "train loss", "vision lr", "text lr", "images/s"];
+    let missing = || if exact { String::new() } else { "–".to_owned() };
+    let shown = |v: Option<f64>, digits: usize| {
+        v.map_or_else(missing, |v| if exact { v.to_string() } else { format!("{v:.digits$}") })
+    };
+    let row = |(epoch, metrics): &(u32, Metrics)| {
+        let stats = trial.losses.iter().find(|s| s.epoch == *epoch);
+        let rate = |pick: fn(&EpochStats) -> f64| {
+            stats.map_or_else(missing, |s| if exact { pick(s).to_string() } else { number(pick(s)) })
+        };
+        vec![
+            epoch.to_string(),
+            shown(metrics.get(state.metric()).copied().flatten(), 4),
+            shown(stats.and_then(|s| s.loss), 4),
+            rate(|s| s.vision_lr),
+            rate(|s| s.text_lr),
+            shown(stats.map(|s| s.images_per_s), 1),
+        ]
+    };
+    Grid::new(&heading, trial.curve.iter().map(row).collect(), &heading)
 }

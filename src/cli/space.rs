@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::format::Shape;
 use super::output;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
@@ -11,6 +12,7 @@ use crate::base::files::with_path;
 use crate::base::units::{number, plural};
 use crate::journal::job::Action;
 use crate::journal::layout::StudyDir;
+use crate::report::table::Grid;
 use crate::search::space::domain::text;
 use crate::search::space::{CONFIDENCE, Domain, Earlier, Fixed, Link, Parameter, Space, show_condition};
 use crate::spec::{self, Resolved};
@@ -28,9 +30,9 @@ pub struct Args {
     /// Overrides, for example `automl.search_space=lora`.
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
 }
 
 /// Runs the command.
@@ -40,18 +42,19 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let resolved = load_spec(&args.spec, &args.overrides)?;
     let (space, fixed) = of_spec(&resolved)?;
-    if args.json {
-        output::json(&json!({
+    let object = || {
+        json!({
             "version": 1,
             "search_space": space.name(),
             "space": space.to_json(),
             "fixed": fixed.fixed,
             "dropped": fixed.dropped,
-        }));
-    } else if args.verb == "show" {
-        output::data(&table(&space));
+        })
+    };
+    if args.verb == "show" || args.shape.is_json() {
+        args.shape.print(|| table(&space), |_| grid(&space), object);
     }
-    if !args.json {
+    if !args.shape.is_json() {
         remarks(&fixed).iter().for_each(|line| output::note(line));
         if args.verb == "check" {
             let searched = plural(space.len(), "parameter");
@@ -170,24 +173,18 @@ pub fn remarks(fixed: &Fixed) -> Vec<String> {
 
 /// The parameters of a space as a table, then its forbidden combinations.
 pub fn table(space: &Space) -> String {
-    let mut rows = vec![["parameter", "values", "scale", "good", "active when"].map(str::to_owned)];
-    rows.extend(space.params().iter().map(row));
-    let mut widths = [0; 5];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |row: &[String; 5]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    let mut lines = vec![grid(space).text()];
     lines.extend(space.constraints().iter().map(|f| format!("never: {}", f.describe())));
     if !space.earlier().is_empty() {
         lines.push(format!("earlier studies: {}", plural(space.earlier().len(), "point")));
     }
     lines.join("\n")
+}
+
+/// The parameters of a space.
+fn grid(space: &Space) -> Grid {
+    let rows = space.params().iter().map(|p| row(p).to_vec()).collect();
+    Grid::new(&["parameter", "values", "scale", "good", "active when"], rows, &[])
 }
 
 fn row(parameter: &Parameter) -> [String; 5] {

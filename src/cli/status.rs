@@ -1,11 +1,14 @@
 //! `cliptune status`.
 
-use super::{output, study};
+use serde_json::Value;
+
+use super::format::Shape;
+use super::study;
 use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
-use crate::base::time::Timestamp;
 use crate::base::units;
-use crate::state::snapshot;
+use crate::report::table::Grid;
+use crate::state::{StudyState, snapshot};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -13,9 +16,9 @@ pub struct Args {
     /// The folder of the study.
     #[arg(value_name = "STUDY_DIR")]
     pub study: std::path::PathBuf,
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
 }
 
 /// Runs the command.
@@ -25,17 +28,39 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let (dir, state) = study::open(&args.study)?;
     let up = snapshot::controller_is_up(&dir);
-    let report = snapshot::status(&dir, &state, up, Timestamp::now());
-    if args.json {
-        output::json(&report);
-        return Ok(ExitCode::Ok);
+    let report = snapshot::status(&dir, &state, up, study::moment(&dir, &state));
+    args.shape.print(|| text(&state, up, &report), |_| grid(&report), || report.clone());
+    Ok(ExitCode::Ok)
+}
+
+/// Every value that is not itself a list or an object of several, by its path.
+fn grid(report: &Value) -> Grid {
+    fn below(path: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
+        match value {
+            Value::Object(entries) => entries.iter().for_each(|(key, value)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                below(&path, value, rows);
+            }),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(i, item)| below(&format!("{path}.{i}"), item, rows));
+            }
+            Value::Null => rows.push(vec![path.to_owned(), String::new()]),
+            Value::String(text) => rows.push(vec![path.to_owned(), text.clone()]),
+            other => rows.push(vec![path.to_owned(), other.to_string()]),
+        }
     }
+    let mut rows = Vec::new();
+    below("", report, &mut rows);
+    Grid::new(&["key", "value"], rows, &[])
+}
+
+fn text(state: &StudyState, up: bool, report: &Value) -> String {
     let counts = state.counts();
     let planned = state.meta.as_ref().map_or(0, |m| m.max_trials);
     let mut lines = vec![format!(
         "{}  {}  {} of {planned} trials done, {} running, {} failed",
         state.meta.as_ref().map_or("study", |m| m.name.as_str()),
-        match snapshot::phase(&state, up) {
+        match snapshot::phase(state, up) {
             "down" => "controller down (continue with `cliptune train … --resume`)",
             other => other,
         },
@@ -66,6 +91,5 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     if let Some(reason) = report["reason"].as_str() {
         lines.push(format!("because    {reason}"));
     }
-    output::data(&lines.join("\n"));
-    Ok(ExitCode::Ok)
+    lines.join("\n")
 }

@@ -8,7 +8,21 @@ use crate::base::ids::TrialId;
 use crate::journal::event::Params;
 use crate::journal::spool::Command;
 
-/// Arguments of the three commands.
+/// Arguments of `stop`.
+#[derive(Debug, clap::Args)]
+pub struct StopArgs {
+    /// The folder of the study.
+    #[arg(value_name = "STUDY_DIR")]
+    pub study: std::path::PathBuf,
+    /// One trial instead of the whole study.
+    #[arg(value_name = "TRIAL")]
+    pub trial: Option<TrialId>,
+    /// Kill the trial's worker now, without a checkpoint.
+    #[arg(long, requires = "trial")]
+    pub kill: bool,
+}
+
+/// Arguments of `pause` and `resume`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder of the study.
@@ -23,8 +37,13 @@ pub struct Args {
 ///
 /// # Errors
 /// When there is no such study or trial, or no controller to carry the command out.
-pub fn stop(args: &Args) -> Result<ExitCode, Problems> {
-    send(args, Command::Stop, |trial| Command::StopTrial { trial })
+pub fn stop(args: &StopArgs) -> Result<ExitCode, Problems> {
+    let command = match args.trial {
+        None => Command::Stop,
+        Some(trial) if args.kill => Command::KillTrial { trial },
+        Some(trial) => Command::StopTrial { trial },
+    };
+    study::send(&args.study, args.trial, &command)
 }
 
 /// Starts no new trials, or pauses the trial.

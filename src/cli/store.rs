@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::format::{Format, Shape};
 use super::{output, study};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
@@ -12,7 +13,7 @@ use crate::base::process::{ProcessRef, host};
 use crate::base::units;
 use crate::journal::event::Outcome;
 use crate::journal::layout::StudyDir;
-use crate::report::table::table;
+use crate::report::table::Grid;
 use crate::state::{TrialState, jobs, snapshot};
 use crate::study::check;
 
@@ -34,9 +35,8 @@ enum Cmd {
         /// Hash every checkpoint and promoted file too.
         #[arg(long)]
         deep: bool,
-        /// One versioned JSON object on stdout.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shape: Shape,
     },
     /// Every job of the study with what it started from, what it made and how it ended.
     #[command(name = "jobs")]
@@ -44,9 +44,8 @@ enum Cmd {
         /// The folder of the study.
         #[arg(value_name = "STUDY_DIR")]
         study: PathBuf,
-        /// One versioned JSON object on stdout.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shape: Shape,
     },
     /// Make everything anew that is derived from the journals: the index, state.json, leaderboard.csv.
     #[command(name = "rebuild")]
@@ -66,8 +65,8 @@ enum Cmd {
 /// When the folder holds no study, another process owns it, or its files cannot be read or written.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     match &args.command {
-        Cmd::Check { study, deep, json } => check(&existing(study)?, *deep, *json),
-        Cmd::Jobs { study, json } => list_jobs(study, *json),
+        Cmd::Check { study, deep, shape } => check(&existing(study)?, *deep, *shape),
+        Cmd::Jobs { study, shape } => list_jobs(study, *shape),
         Cmd::Rebuild { study, cut_damaged } => rebuild(&existing(study)?, *cut_damaged),
     }
 }
@@ -81,17 +80,22 @@ fn existing(path: &std::path::Path) -> Result<StudyDir, Problems> {
     Err(Problems::one(ExitCode::NotFound, problem.help("give the results_dir of a `cliptune train`")))
 }
 
-fn check(dir: &StudyDir, deep: bool, json: bool) -> Result<ExitCode, Problems> {
+fn check(dir: &StudyDir, deep: bool, shape: Shape) -> Result<ExitCode, Problems> {
     let report = check::check(dir, deep).map_err(failed)?;
-    if json {
-        output::json(&json!({
-            "version": snapshot::VERSION, "dir": dir.path(), "trials": report.trials, "events": report.events,
-            "checkpoints": report.checkpoints, "problems": report.problems, "skipped": report.skipped,
-        }));
-    } else {
-        for problem in &report.problems {
-            output::data(problem);
-        }
+    if shape.get() != Format::Table || !report.problems.is_empty() {
+        let rows = || report.problems.iter().map(|problem| vec![problem.clone()]).collect();
+        shape.print(
+            || report.problems.join("\n"),
+            |_| Grid::new(&["problem"], rows(), &[]),
+            || {
+                json!({
+                    "version": snapshot::VERSION, "dir": dir.path(), "trials": report.trials, "events": report.events,
+                    "checkpoints": report.checkpoints, "problems": report.problems, "skipped": report.skipped,
+                })
+            },
+        );
+    }
+    if !shape.is_json() {
         for skipped in &report.skipped {
             output::note(&format!("not looked at: {skipped}"));
         }
@@ -115,19 +119,9 @@ fn check(dir: &StudyDir, deep: bool, json: bool) -> Result<ExitCode, Problems> {
     Ok(if report.problems.is_empty() { ExitCode::Ok } else { ExitCode::Rejected })
 }
 
-fn list_jobs(path: &std::path::Path, json: bool) -> Result<ExitCode, Problems> {
+fn list_jobs(path: &std::path::Path, shape: Shape) -> Result<ExitCode, Problems> {
     let (dir, state) = study::open(path)?;
     let actions = jobs::actions(&dir).map_err(failed)?;
-    if json {
-        let attempts = |t: &TrialState| {
-            let jobs = t.jobs.iter().map(|(attempt, job)| json!({"attempt": attempt, "job": job})).collect::<Vec<_>>();
-            let inputs = t.provenance.as_ref().map(|p| &p.inputs);
-            json!({"trial": t.id, "folder": dir.trial(t.id).path(), "inputs": inputs, "checkpoint": t.checkpoint, "jobs": jobs})
-        };
-        let trials: Vec<_> = state.trials.values().map(attempts).collect();
-        output::json(&json!({"version": snapshot::VERSION, "trials": trials, "actions": actions}));
-        return Ok(ExitCode::Ok);
-    }
     let word = |outcome: &Option<Outcome>| match outcome {
         None => "no last word".to_owned(),
         Some(Outcome::Completed) => "completed".to_owned(),
@@ -147,7 +141,17 @@ fn list_jobs(path: &std::path::Path, json: bool) -> Result<ExitCode, Problems> {
         let inputs = job.inputs.iter().map(|i| i.path.display().to_string()).collect::<Vec<_>>().join(", ");
         vec![job.action.name().to_owned(), job.folder.display().to_string(), inputs, word(&job.outcome)]
     }));
-    output::data(&table(&["action", "job", "from", "outcome"], &rows, &[]));
+    let grid = Grid::new(&["action", "job", "from", "outcome"], rows, &[]);
+    let object = || {
+        let attempts = |t: &TrialState| {
+            let jobs = t.jobs.iter().map(|(attempt, job)| json!({"attempt": attempt, "job": job})).collect::<Vec<_>>();
+            let inputs = t.provenance.as_ref().map(|p| &p.inputs);
+            json!({"trial": t.id, "folder": dir.trial(t.id).path(), "inputs": inputs, "checkpoint": t.checkpoint, "jobs": jobs})
+        };
+        let trials: Vec<_> = state.trials.values().map(attempts).collect();
+        json!({"version": snapshot::VERSION, "trials": trials, "actions": actions})
+    };
+    shape.print(|| grid.text(), |_| grid.clone(), object);
     Ok(ExitCode::Ok)
 }
 

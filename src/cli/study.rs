@@ -7,6 +7,7 @@ use super::output;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::ids::TrialId;
+use crate::base::time::Timestamp;
 use crate::base::units;
 use crate::journal::event::StudyEvent;
 use crate::journal::layout::StudyDir;
@@ -36,6 +37,16 @@ pub(super) fn open(path: &Path) -> Result<(StudyDir, StudyState), Problems> {
         Problems::one(ExitCode::Unexpected, problem)
     })?;
     Ok((dir, state))
+}
+
+/// The moment that a study is looked at: now while somebody runs it, otherwise when it last gave a sign of life, so that the
+/// clocks of trials that a dead controller left do not run on.
+pub(super) fn moment(dir: &StudyDir, state: &StudyState) -> Timestamp {
+    let signs = state.trials.values().filter(|t| t.state.is_active()).filter_map(TrialState::last_heartbeat);
+    match signs.chain(state.last_event).max() {
+        Some(last) if !snapshot::controller_is_up(dir) => last,
+        _ => Timestamp::now(),
+    }
 }
 
 /// A trial of the study.

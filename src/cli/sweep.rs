@@ -9,7 +9,6 @@ use super::{output, study};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::files;
-use crate::base::time::Timestamp;
 use crate::base::units;
 use crate::journal::job::Action;
 use crate::journal::layout::StudyDir;
@@ -134,11 +133,10 @@ fn train(args: &Args, case: &Case<'_>) -> Result<i32, Problems> {
 fn report(args: &Args, cases: &[Case<'_>]) -> Result<(), Problems> {
     let mut rows: Vec<Row> = Vec::new();
     let mut list = Vec::new();
-    let now = Timestamp::now();
     for case in cases.iter().filter(|c| c.dir.exists()) {
         let (dir, state) = study::open(case.dir.path())?;
         rows.push(comparison::row(&case.name, &dir, &state));
-        list.push(snapshot::status(&dir, &state, snapshot::controller_is_up(&dir), now));
+        list.push(snapshot::status(&dir, &state, snapshot::controller_is_up(&dir), study::moment(&dir, &state)));
     }
     let groups = comparison::groups(&rows);
     let markdown = format!("{}\n\n{}\n", comparison::groups_markdown(&groups), comparison::rows_markdown(&rows));

@@ -159,7 +159,7 @@ fn study(args: &Args, resolved: &Resolved) -> Result<ExitCode, Problems> {
     let dir = config.dir.clone();
     let signals = install_signals()?;
     let left = {
-        let mut watcher = Watcher::new();
+        let mut watcher = Watcher::new(&dir);
         study::run(config, &signals, &mut watcher)?
     };
     conclude(&dir, &left, args.strict)
@@ -191,7 +191,7 @@ pub(super) fn conclude(dir: &StudyDir, left: &Left, strict: bool) -> Result<Exit
     }
     if let Some((trial, failure)) = &left.failure {
         let problem = Problem::new(format!("the study stopped: trial {trial}: {failure}")).help(failure.kind.help());
-        return Err(Problems::one(failure.kind.exit(), problem));
+        return Err(Problems::one(failure.kind.exit(), problem.code(failure.kind.code())));
     }
     match left.signal {
         Some(signal_hook::consts::SIGINT) => return Ok(ExitCode::Interrupted),
@@ -222,7 +222,7 @@ fn verdict(state: &StudyState, best: &crate::state::TrialState) {
     if let (Some(best), Some(before)) = (best.value, state.pretrained())
         && !state.direction().is_better(best, before)
     {
-        output::note("WARNING: no trial is better than the model before training: fine-tuning did not help here");
+        output::warn("WARNING: no trial is better than the model before training: fine-tuning did not help here");
     }
     let promoted = state.promotion.as_ref().and_then(|p| state.trials.get(&p.trial)).unwrap_or(best);
     if promoted.id.0 == 0 {
@@ -230,7 +230,7 @@ fn verdict(state: &StudyState, best: &crate::state::TrialState) {
     } else if let (Some(value), Some(baseline)) = (promoted.value, baseline)
         && !state.direction().is_better(value, baseline)
     {
-        output::note("WARNING: the promoted trial does not beat the baseline");
+        output::warn("WARNING: the promoted trial does not beat the baseline");
     }
 }
 

@@ -1,9 +1,9 @@
 //! `cliptune trials`.
 
-use super::{output, study};
+use super::format::Shape;
+use super::study;
 use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
-use crate::base::time::Timestamp;
 use crate::report::{front, leaderboard};
 use crate::state::snapshot;
 
@@ -16,9 +16,9 @@ pub struct Args {
     /// Only trials that no other beats in every objective (automl.objectives).
     #[arg(long)]
     pub pareto: bool,
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
 }
 
 /// Runs the command.
@@ -27,18 +27,16 @@ pub struct Args {
 /// When the folder holds no study, or its journals cannot be read.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let (dir, state) = study::open(&args.study)?;
-    let now = Timestamp::now();
+    let now = study::moment(&dir, &state);
     if args.pareto {
         let front = front::front(&state)?;
-        if args.json {
-            output::json(&front.json(&dir, &state, now));
-        } else {
-            output::data(&front.text(&state));
-        }
-    } else if args.json {
-        output::json(&snapshot::trials(&dir, &state, now));
+        args.shape.print(|| front.text(&state), |exact| front.grid(&state, exact), || front.json(&dir, &state, now));
     } else {
-        output::data(&leaderboard::text(&state, now));
+        args.shape.print(
+            || leaderboard::text(&state, now),
+            |exact| leaderboard::grid(&state, now, exact),
+            || snapshot::trials(&dir, &state, now),
+        );
     }
     Ok(ExitCode::Ok)
 }

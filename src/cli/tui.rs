@@ -16,10 +16,7 @@ use crate::tui::run::{self, Options};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
-#[command(
-    before_help = "Examples:\n  cliptune tui results\n  cliptune tui sweep_results      every study below the folder\n  cliptune tui a b --read-only",
-    after_help = "`?` lists the keys. Leaving with `q` stops nothing."
-)]
+#[command(after_help = "`?` lists the keys. Leaving with `q` stops nothing.")]
 pub struct Args {
     /// Folders of studies, or a folder that holds some.
     #[arg(value_name = "STUDY_DIR", required = true)]
@@ -135,6 +132,6 @@ pub(super) fn train(dir: &StudyDir, arguments: &[std::ffi::OsString]) -> Result<
 /// The exit code of the controller, when it has ended.
 fn ended(child: &mut Child) -> std::io::Result<Option<ExitCode>> {
     let Some(status) = child.try_wait()? else { return Ok(None) };
-    let code = crate::base::exit::TABLE.iter().find(|(code, _)| status.code() == Some(i32::from(*code as u8)));
-    Ok(Some(code.map_or(ExitCode::Unexpected, |(code, _)| *code)))
+    let row = crate::base::exit::TABLE.iter().find(|row| status.code() == Some(i32::from(row.code as u8)));
+    Ok(Some(row.map_or(ExitCode::Unexpected, |row| row.code)))
 }

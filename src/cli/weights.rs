@@ -62,7 +62,7 @@ fn work(args: &Args, out: Option<&std::path::Path>) -> Result<ExitCode, Problems
     use crate::journal::failure::Failure;
     use crate::model::{Clip, ClipConfig, parameters, pretrained, weights};
 
-    let failed = |f: Failure| Problems::one(f.kind.exit(), Problem::new(f.message).help(f.kind.help()));
+    let failed = |f: Failure| Problems::from(&f);
     let config = ClipConfig::resolve(&args.model, args.adaptor.as_deref()).map_err(failed)?;
     let named = args.path.to_string_lossy();
     let sources = pretrained::open(&named, args.adaptor.as_deref(), &config).map_err(failed)?;

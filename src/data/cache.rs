@@ -12,6 +12,7 @@ use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
 use crate::base::files::{sync_folder, with_path};
+use crate::base::task::{Task, Unit};
 use crate::fetch::lock::WorkLock;
 use crate::journal::failure::Failure;
 
@@ -48,6 +49,7 @@ pub struct Rows {
 pub struct Sink<'a> {
     file: &'a File,
     shape: Shape,
+    task: &'a Task,
 }
 
 impl Sink<'_> {
@@ -70,7 +72,9 @@ impl Sink<'_> {
         if start.saturating_add(bytes.len()) > self.shape.rows * self.shape.row_bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "bytes do not fit their cache file"));
         }
-        self.file.write_all_at(bytes, HEADER as u64 + start as u64)
+        self.file.write_all_at(bytes, HEADER as u64 + start as u64)?;
+        self.task.advance(bytes.len() as u64);
+        Ok(())
     }
 }
 
@@ -157,7 +161,9 @@ fn build(
 ) -> Result<(), Failure> {
     let named = |e| with_path(path)(e);
     let file = OpenOptions::new().create(true).write(true).truncate(true).open(partial).map_err(named)?;
-    fill(&Sink { file: &file, shape })?;
+    let bytes = (shape.rows as u64).saturating_mul(shape.row_bytes as u64);
+    let task = Task::begin("preparing the cache", bytes, Unit::Bytes);
+    fill(&Sink { file: &file, shape, task: &task })?;
     // A file of no rows still has its whole header page.
     let bytes = shape.file_bytes().ok_or_else(|| io::Error::other("the cache would be larger than any disk"))?;
     file.set_len(bytes).map_err(named)?;

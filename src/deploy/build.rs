@@ -77,6 +77,17 @@ pub fn build(plan: &Plan<'_>) -> Result<Vec<Built>, Failure> {
     pairs(plan.onnx_file, plan.engine_file)?.iter().map(|(onnx, engine)| build_one(plan, onnx, engine)).collect()
 }
 
+/// The range of shapes of every input of a graph, or its fixed batch.
+///
+/// # Errors
+/// When the file is no graph, or its inputs cannot have such a range.
+pub fn profiles(onnx: &Path, expected: i64, batches: Batches) -> Result<Result<Vec<InputProfile>, i64>, Failure> {
+    let unreadable = |why: String| Failure::new(FailureKind::BadCheckpoint, why);
+    let model = external::read(onnx).map_err(|e| unreadable(e.to_string()))?;
+    let graph = model.graph.ok_or_else(|| unreadable("the model holds no graph".to_owned()))?;
+    profile::of_graph(onnx, &graph, expected, batches)
+}
+
 fn build_one(plan: &Plan<'_>, onnx: &Path, engine: &Path) -> Result<Built, Failure> {
     let unreadable = |e: std::io::Error| Failure::new(FailureKind::BadCheckpoint, e.to_string());
     let mut model = external::read(onnx).map_err(unreadable)?;

@@ -13,6 +13,7 @@ use super::parity::{self, Report, Tolerance};
 use super::samples::Samples;
 use super::weights::Weights;
 use crate::base::files::{self, StagingFolder, with_path};
+use crate::base::task::Task;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::model::Clip;
 use crate::onnx::graph::{NEWEST_OPSET, OLDEST_OPSET};
@@ -128,6 +129,8 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     runtime::version()?;
     let mut seconds = Seconds::default();
     let start = Instant::now();
+    let task = Task::of("exporting", 1 + 2 * targets.len());
+    task.set(0, "samples through the model");
     let expected = samples.through(&model, request.batch)?;
     seconds.model = start.elapsed().as_secs_f64();
     let weights = Weights::of(&model)?;
@@ -149,7 +152,8 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     let staged_name = |target: &Path| staging.path().join(target.file_name().unwrap_or_default());
     let mut staged: Vec<PathBuf> = Vec::new();
     let start = Instant::now();
-    for (towers, target) in &targets {
+    for (i, (towers, target)) in (1..).zip(&targets) {
+        task.set(i, &format!("writing {}", target.file_name().unwrap_or_default().display()));
         let graph = graph::build(&weights, &config, *towers, request.options, &metadata)?;
         let faults = check::faults(&graph.proto);
         if !faults.is_empty() {
@@ -161,10 +165,12 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     seconds.write = start.elapsed().as_secs_f64();
     drop((weights, model));
     let start = Instant::now();
-    let compare = |(_, target): &(Towers, PathBuf)| {
+    let compare = |(i, (_, target)): (usize, &(Towers, PathBuf))| {
+        task.set((1 + targets.len() + i) as u64, "comparing in ONNX Runtime");
         parity::compare(&staged_name(target), samples, &expected, request.batch, request.threads)
     };
-    let reports = targets.iter().map(compare).collect::<Result<Vec<_>, _>>()?;
+    let reports = targets.iter().enumerate().map(compare).collect::<Result<Vec<_>, _>>()?;
+    drop(task);
     seconds.compare = start.elapsed().as_secs_f64();
 
     let parity = folder.join("parity.json");

@@ -17,6 +17,7 @@ use sha2::Digest;
 
 use super::lock::WorkLock;
 use crate::base::files::{self, with_path};
+use crate::base::task::{Task, Unit};
 use crate::journal::failure::{Failure, FailureKind};
 
 /// How a spec names a repository.
@@ -217,7 +218,7 @@ impl Hub {
     fn attempt(&self, api: &Api, repository: &Repository, name: &str) -> Result<(PathBuf, String), Refusal> {
         let url = api.repo(repo(repository)).url(name);
         let (own, address) = (api.clone(), url.clone());
-        let announced = self.watched(move |_| own.metadata(&address)).map_err(|e| refusal(e, &url))?;
+        let announced = self.watched(None, move |_| own.metadata(&address)).map_err(|e| refusal(e, &url))?;
         let (etag, commit) = (announced.etag().to_owned(), announced.commit_hash().to_owned());
         let size = announced.size() as u64;
         // Both become names of files.
@@ -236,7 +237,7 @@ impl Hub {
         let resumed = part.is_file();
         let (own, from, file) = (api.clone(), repository.clone(), name.to_owned());
         let path = self
-            .watched(move |progress| own.repo(repo(&from)).download_with_progress(&file, progress))
+            .watched(Some((name, size)), move |progress| own.repo(repo(&from)).download_with_progress(&file, progress))
             .map_err(|e| refusal(e, &url))?;
         match differs(&blob, &etag, size) {
             Ok(None) => Ok((path, commit)),
@@ -255,9 +256,10 @@ impl Hub {
         }
     }
 
-    /// Runs a call of the client, and gives it up when it makes no progress.
+    /// Runs a call of the client, and gives it up when it makes no progress. `download` is the file and its size.
     fn watched<T: Send + 'static>(
         &self,
+        download: Option<(&str, u64)>,
         call: impl FnOnce(Beat) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, String> {
         let (sender, receiver) = mpsc::channel();
@@ -265,9 +267,10 @@ impl Hub {
         let watched = beat.clone();
         // A stalled connection cannot be interrupted: its thread is left behind and ends with the process.
         std::thread::spawn(move || drop(sender.send(call(beat))));
+        let task = download.map(|(name, size)| Task::begin(name, size, Unit::Bytes));
         let (mut seen, mut since) = (0, Instant::now());
         loop {
-            match receiver.recv_timeout(self.patience.min(Duration::from_secs(1))) {
+            match receiver.recv_timeout(self.patience.min(Duration::from_millis(250))) {
                 Ok(result) => return result.map_err(|e| e.to_string()),
                 Err(RecvTimeoutError::Disconnected) => return Err("the answer is not one of the hub's".to_owned()),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -275,6 +278,9 @@ impl Hub {
             let now = watched.0.load(Ordering::Relaxed);
             if now != seen {
                 (seen, since) = (now, Instant::now());
+                if let Some(task) = &task {
+                    task.set(now, "");
+                }
             } else if since.elapsed() >= self.patience {
                 return Err(format!("nothing came for {} s", self.patience.as_secs_f32()));
             }

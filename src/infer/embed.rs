@@ -9,6 +9,7 @@ use tch::{Kind, Tensor};
 
 use super::hdf5::{Kind as Rows, Writer};
 use crate::base::files::with_path;
+use crate::base::task::Task;
 use crate::data::problem::{self, DataProblem};
 use crate::data::scan::Scan;
 use crate::data::{DataSource, ImageTransform};
@@ -118,6 +119,7 @@ fn write<T>(
     embed: &mut dyn FnMut(&[T]) -> Result<Tensor, Failure>,
 ) -> Result<bool, Failure> {
     let mut writer = Writer::create(path, rows, items.len())?;
+    let task = Task::of(if rows == Rows::Images { "embedding images" } else { "embedding texts" }, items.len());
     for chunk in items.chunks(options.batch.max(1)) {
         if options.stop.load(Ordering::Relaxed) {
             return Ok(false);
@@ -132,6 +134,7 @@ fn write<T>(
         let view = ArrayView2::from_shape(shape, &values)
             .map_err(|e| Failure::new(FailureKind::Unknown, format!("embeddings have an odd shape: {e}")))?;
         writer.append(view)?;
+        task.advance(chunk.len() as u64);
     }
     writer.finish(names)?;
     Ok(true)

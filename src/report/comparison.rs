@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::table::table;
+use super::table::{Grid, table};
 use crate::base::direction::Direction;
 use crate::base::units;
 use crate::journal::layout::StudyDir;
@@ -154,7 +154,8 @@ fn value(v: Option<f64>) -> String {
     v.map_or("–".to_owned(), |v| format!("{v:.4}"))
 }
 
-fn row_cells(rows: &[Row]) -> Vec<Vec<String>> {
+fn row_cells(rows: &[Row], exact: bool) -> Vec<Vec<String>> {
+    let value = |v: Option<f64>| if exact { v.map_or(String::new(), |v| v.to_string()) } else { value(v) };
     let cells = |r: &Row| {
         let failed = if r.trials.1 > 0 { format!(" ({} failed)", r.trials.1) } else { String::new() };
         vec![
@@ -168,7 +169,7 @@ fn row_cells(rows: &[Row]) -> Vec<Vec<String>> {
             value(r.baseline),
             value(r.best),
             r.trial.clone().unwrap_or_else(|| "–".to_owned()),
-            units::duration(r.seconds),
+            if exact { format!("{:.3}", r.seconds) } else { units::duration(r.seconds) },
         ]
     };
     rows.iter().map(cells).collect()
@@ -190,9 +191,14 @@ fn group_cells(groups: &[Group]) -> Vec<Vec<String>> {
     groups.iter().map(cells).collect()
 }
 
+/// The rows as a table; `exact` for other programs: numbers in full.
+pub fn rows_grid(rows: &[Row], exact: bool) -> Grid {
+    Grid::new(&ROW, row_cells(rows, exact), &RIGHT)
+}
+
 /// The rows as an aligned table.
 pub fn rows_text(rows: &[Row]) -> String {
-    table(&ROW, &row_cells(rows), &RIGHT)
+    rows_grid(rows, false).text()
 }
 
 /// The groups as an aligned table.
@@ -202,21 +208,12 @@ pub fn groups_text(groups: &[Group]) -> String {
 
 /// The rows as a Markdown table.
 pub fn rows_markdown(rows: &[Row]) -> String {
-    markdown(&ROW, &row_cells(rows))
+    rows_grid(rows, false).markdown()
 }
 
 /// The groups as a Markdown table.
 pub fn groups_markdown(groups: &[Group]) -> String {
-    markdown(&GROUP, &group_cells(groups))
-}
-
-fn markdown(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let rule = heading.iter().map(|h| if RIGHT.contains(h) { "---:" } else { "---" }).collect::<Vec<_>>();
-    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
-    let mut lines = vec![line(heading.iter().map(|h| (*h).to_owned()).collect())];
-    lines.push(line(rule.into_iter().map(str::to_owned).collect()));
-    lines.extend(rows.iter().map(|row| line(row.iter().map(|c| c.replace('|', "\\|")).collect())));
-    lines.join("\n")
+    Grid::new(&GROUP, group_cells(groups), &RIGHT).markdown()
 }
 
 /// A group as JSON.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::table::table;
+use super::table::Grid;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::ids::TrialId;
@@ -48,23 +48,28 @@ pub fn front(state: &StudyState) -> Result<Front, Problems> {
 }
 
 impl Front {
-    /// As a table; the trial that is promoted is marked.
-    pub fn text(&self, state: &StudyState) -> String {
+    /// As a table; the trial that is promoted is marked. `exact` for other programs: numbers in full.
+    pub fn grid(&self, state: &StudyState, exact: bool) -> Grid {
         let mut heading = vec!["trial".to_owned(), String::new()];
         heading.extend(self.objectives.iter().map(|o| format!("{} {}", o.metric, arrow(o.direction))));
         let chosen = state.best().map(|t| t.id);
+        let number = |v: f64| if exact { v.to_string() } else { units::number(v) };
         let rows: Vec<Vec<String>> = self
             .trials
             .iter()
             .filter_map(|id| state.trials.get(id))
             .map(|t| {
                 let mark = if Some(t.id) == chosen { "compromise" } else { "" };
-                let values = self.objectives.iter().map(|o| value(t, o).map_or("–".to_owned(), units::number));
+                let values = self.objectives.iter().map(|o| value(t, o).map_or("–".to_owned(), number));
                 [t.id.to_string(), mark.to_owned()].into_iter().chain(values).collect()
             })
             .collect();
-        let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
-        let table = table(&heading, &rows, &heading[2..]);
+        Grid { right: heading[2..].to_vec(), heading, rows }
+    }
+
+    /// For people.
+    pub fn text(&self, state: &StudyState) -> String {
+        let table = self.grid(state, false).text();
         format!("{table}\nhypervolume {:.4} of the box between the best and the worst values", self.hypervolume)
     }
 

@@ -1,7 +1,7 @@
 //! The importance of parameters as a table.
 
 use super::leaderboard::short;
-use super::table::table;
+use super::table::Grid;
 use crate::search::importance::{ENOUGH, Importance};
 
 /// Parameters with their shares of the variance, most important first.
@@ -9,23 +9,24 @@ pub fn text(list: &[Importance], metric: &str) -> String {
     if list.is_empty() {
         return format!("{ENOUGH} trials with different values of {metric} are needed to compare parameters");
     }
-    let heading = ["parameter", "share", "±", "trials", metric];
-    let percent = |x: f64| format!("{:.1} %", 100.0 * x);
-    let mut rows: Vec<Vec<String>> = list
-        .iter()
-        .map(|i| {
-            vec![
-                short(&i.key).to_owned(),
-                percent(i.share),
-                percent(i.spread),
-                i.trials.to_string(),
-                trend(i.trend).to_owned(),
-            ]
-        })
-        .collect();
+    grid(list, metric, false).text()
+}
+
+/// The same as a grid; `exact` for other programs: numbers and keys in full.
+pub fn grid(list: &[Importance], metric: &str, exact: bool) -> Grid {
+    let percent = |x: f64| if exact { x.to_string() } else { format!("{:.1} %", 100.0 * x) };
+    let row = |i: &Importance| {
+        let trend = if exact { i.trend.map_or(String::new(), |t| t.to_string()) } else { trend(i.trend).to_owned() };
+        let key = if exact { i.key.as_str() } else { short(&i.key) };
+        vec![key.to_owned(), percent(i.share), percent(i.spread), i.trials.to_string(), trend]
+    };
+    let mut rows: Vec<Vec<String>> = list.iter().map(row).collect();
+    if exact {
+        return Grid::new(&["parameter", "share", "spread", "trials", "trend"], rows, &[]);
+    }
     let rest = (1.0 - list.iter().map(|i| i.share).sum::<f64>()).max(0.0);
     rows.push(vec!["(together)".to_owned(), percent(rest), String::new(), String::new(), String::new()]);
-    table(&heading, &rows, &["share", "±", "trials"])
+    Grid::new(&["parameter", "share", "±", "trials", metric], rows, &["share", "±", "trials"])
 }
 
 /// How the metric goes with larger values.

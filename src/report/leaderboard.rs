@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::table::table;
+use super::table::Grid;
 use crate::base::time::Timestamp;
 use crate::base::units;
 use crate::state::study::StudyState;
@@ -10,26 +10,39 @@ use crate::state::trial::TrialState;
 
 /// The trials as a table, best first, with the parameters that the search varied.
 pub fn text(state: &StudyState, now: Timestamp) -> String {
+    grid(state, now, false).text()
+}
+
+/// The same as a grid; `exact` for other programs: numbers and keys in full, nothing where there is no value.
+pub fn grid(state: &StudyState, now: Timestamp, exact: bool) -> Grid {
     let keys = searched(state);
-    let mut heading = vec!["trial", "state", state.metric(), "95 %", "epoch", "epochs", "time"];
-    heading.extend(keys.iter().map(|k| short(k)));
+    let mut heading = vec!["trial", "state", state.metric()];
+    heading.extend(if exact { &["low", "high"][..] } else { &["95 %"][..] });
+    heading.extend(["epoch", "epochs", if exact { "seconds" } else { "time" }]);
+    let right: Vec<&str> = heading[2..].to_vec();
+    heading.extend(keys.iter().map(|k| if exact { k.as_str() } else { short(k) }));
     let best = state.best().map(|t| t.id);
-    let rows: Vec<Vec<String>> = trials(state)
-        .map(|t| {
-            let mut row = vec![
-                t.id.to_string(),
-                if Some(t.id) == best { format!("{} ★", status(t)) } else { status(t) },
-                t.value.map_or("–".to_owned(), |v| format!("{v:.4}")),
-                t.interval().map_or("–".to_owned(), |i| format!("{:.4}–{:.4}", i.low, i.high)),
-                t.best_epoch.map_or("–".to_owned(), |e| e.to_string()),
-                format!("{}/{}", t.epochs, t.budget),
-                units::duration(t.seconds(now)),
-            ];
-            row.extend(keys.iter().map(|k| t.params.get(k.as_str()).map_or("·".to_owned(), cell)));
-            row
-        })
-        .collect();
-    table(&heading, &rows, &[state.metric(), "95 %", "epoch", "epochs", "time"])
+    let missing = |sign: &str| if exact { String::new() } else { sign.to_owned() };
+    let number = |v: Option<f64>| v.map_or(missing("–"), |v| if exact { v.to_string() } else { format!("{v:.4}") });
+    let row = |t: &TrialState| {
+        let mut row = vec![
+            t.id.to_string(),
+            if Some(t.id) == best && !exact { format!("{} ★", status(t)) } else { status(t) },
+            number(t.value),
+        ];
+        match t.interval() {
+            interval if exact => row.extend([number(interval.map(|i| i.low)), number(interval.map(|i| i.high))]),
+            Some(i) => row.push(format!("{:.4}–{:.4}", i.low, i.high)),
+            None => row.push(missing("–")),
+        }
+        row.push(t.best_epoch.map_or(missing("–"), |e| e.to_string()));
+        row.push(format!("{}/{}", t.epochs, t.budget));
+        row.push(if exact { format!("{:.3}", t.seconds(now)) } else { units::duration(t.seconds(now)) });
+        let shown = |v: &Value| if exact { plain(v) } else { cell(v) };
+        row.extend(keys.iter().map(|k| t.params.get(k.as_str()).map_or(missing("·"), shown)));
+        row
+    };
+    Grid::new(&heading, trials(state).map(row).collect(), &right)
 }
 
 fn trials(state: &StudyState) -> impl Iterator<Item = &TrialState> {

@@ -71,7 +71,7 @@ impl News {
         }
         match (trial.state, &trial.failure) {
             (TrialStatus::Failed, Some(failure)) => {
-                lines.push(format!("trial {id} failed: {}", failure.message));
+                lines.push(format!("trial {id} failed: {} ({})", failure.message, failure.kind.code()));
                 lines.push(format!("trial {id}   help: {}", failure.kind.help()));
             }
             (status, _) if status.is_final() => {

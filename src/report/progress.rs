@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::news::{News, point};
 use crate::base::ids::TrialId;
@@ -49,13 +49,8 @@ impl Progress {
         Self { news: News::default(), show: Show::Lines(print) }
     }
 
-    /// Bars on stderr, with the same lines above them.
-    pub fn bars() -> Self {
-        Self::bars_on(ProgressDrawTarget::stderr())
-    }
-
-    fn bars_on(target: ProgressDrawTarget) -> Self {
-        let all = MultiProgress::with_draw_target(target);
+    /// Bars among `all`, with the same lines above them.
+    pub fn bars(all: MultiProgress) -> Self {
         let study = all.add(ProgressBar::new(0)).with_style(style(&format!("{BAR} {{pos}}/{{len}} trials  {{msg}}")));
         Self { news: News::default(), show: Show::Bars(Bars { all, study, trials: BTreeMap::new() }) }
     }
@@ -240,14 +235,15 @@ mod tests {
         apply(&mut state, StudyEvent::StudyEnded { reason: "every trial is over".to_owned() });
         let lines = look(&state);
         assert_eq!(lines[0], "trial 0000 completed: 0.5000 at epoch 1");
-        assert_eq!(lines[1], "trial 0001 failed: batch 64 does not fit");
+        assert_eq!(lines[1], "trial 0001 failed: batch 64 does not fit (out_of_memory)");
         assert!(lines[2].contains("batch_size"), "{}", lines[2]);
         assert_eq!(lines[3..], ["best so far: trial 0000, 0.5000", "study ended: every trial is over"]);
     }
 
     #[test]
     fn bars_follow_running_trials_and_go_with_them() {
-        let mut progress = Progress::bars_on(ProgressDrawTarget::hidden());
+        let hidden = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
+        let mut progress = Progress::bars(hidden);
         let mut state = created();
         launch(&mut state, 0, Params::new());
         validated(&mut state, 0, 1, Some(0.5));

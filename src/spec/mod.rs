@@ -9,6 +9,7 @@ mod nearest;
 pub mod overrides;
 pub mod parents;
 mod paths;
+pub mod reference;
 pub mod resolve;
 pub mod schema;
 pub mod schema_table;

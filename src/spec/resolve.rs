@@ -30,6 +30,8 @@ pub enum Origin {
     },
     /// A parent study or job.
     Parent(String),
+    /// [`RESULTS_VARIABLE`].
+    Environment,
     /// The command line.
     CommandLine,
     /// A point of the search space.
@@ -41,6 +43,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File { line, .. } => write!(f, "file, line {line}"),
             Self::Parent(why) => write!(f, "parent: {why}"),
+            Self::Environment => f.write_str(RESULTS_VARIABLE),
             Self::CommandLine => f.write_str("command line"),
             Self::Search => f.write_str("search"),
         }
@@ -49,6 +52,9 @@ impl fmt::Display for Origin {
 
 /// The variable that carries the passphrase of encrypted checkpoints to workers.
 pub const KEY_VARIABLE: &str = "CLIPTUNE_ENCRYPTION_KEY";
+
+/// The variable with the `results_dir` of specs that give none.
+pub const RESULTS_VARIABLE: &str = "CLIPTUNE_RESULTS_DIR";
 
 /// Larger spec files are refused.
 const MAX_BYTES: u64 = 4 << 20;
@@ -122,6 +128,11 @@ pub fn load_with_parent(
     }
     for over in &parsed {
         draft.apply(over);
+    }
+    if !draft.origins.contains_key("results_dir")
+        && let Some(folder) = std::env::var(RESULTS_VARIABLE).ok().filter(|folder| !folder.is_empty())
+    {
+        draft.set("results_dir", &Value::from(folder), &Origin::Environment);
     }
     draft.finish(action)
 }

@@ -1,6 +1,9 @@
 //! How far a run is, for whoever watches: written by the loop, read by the heartbeat's thread.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::base::task::{Task, Unit};
 
 /// Counters without locks; each value is right by itself, not the set of them at one instant.
 #[derive(Debug, Default)]
@@ -10,6 +13,8 @@ pub struct Progress {
     total_steps: AtomicU64,
     images_per_s: AtomicU64,
     loss: AtomicU64,
+    /// What whoever started this process sees of it; from the first time that the number of steps is known.
+    task: OnceLock<Task>,
 }
 
 impl Progress {
@@ -52,6 +57,13 @@ impl Progress {
     pub(super) fn set_steps(&self, step: u64, total: u64) {
         self.step.store(step, Ordering::Relaxed);
         self.total_steps.store(total, Ordering::Relaxed);
+        if total > 0 {
+            let loss = self.loss().map_or_else(String::new, |loss| format!("  loss {loss:.4}"));
+            let speed = self.images_per_s();
+            let speed = if speed > 0.0 { format!("  {speed:.0} images/s") } else { String::new() };
+            let task = self.task.get_or_init(|| Task::begin("training", total, Unit::Items));
+            task.set(step, &format!("epoch {}{loss}{speed}", self.epoch()));
+        }
     }
 
     pub(super) fn set_images_per_s(&self, rate: f64) {

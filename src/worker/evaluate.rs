@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::artifact;
 use crate::base::files;
+use crate::base::task::Task;
 use crate::data::attributes::Wanted;
 use crate::data::{Attributes, DataSource, OpenOptions, PairSet};
 use crate::eval::embedder::in_batches;
@@ -60,17 +61,21 @@ pub fn run(
     let batch = usize::try_from(section.batch_size).unwrap_or(16);
     let stopped = || Failure::new(FailureKind::Unknown, "stopped");
     let go_on = || if stop.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) };
+    let task = Task::of("embedding images and texts", pairs.image_count() + pairs.captions().len());
     let images = in_batches(pairs.image_count(), batch, |indices| {
         go_on()?;
+        task.advance(indices.len() as u64);
         source.embedder.images(&pairs.images(indices)?)
     });
     let embedded = images.and_then(|images| {
         let texts = in_batches(pairs.captions().len(), batch, |indices| {
             go_on()?;
+            task.advance(indices.len() as u64);
             source.embedder.texts(&pairs.tokens(indices))
         });
         Ok((images, texts?))
     });
+    drop(task);
     if stop.load(Ordering::Relaxed) {
         return Ok(Outcome::Stopped { why: "asked to stop; nothing was written".into() });
     }

@@ -1,13 +1,16 @@
 //! The `gen_trt_engine` action: TensorRT engines of exported graphs. No GPU is needed.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+
+use serde_json::{Value, json};
 
 use super::artifact;
 use crate::deploy::build::{self, Plan};
 use crate::deploy::profile::Batches;
 use crate::journal::event::{JobEvent, Outcome};
 use crate::journal::failure::{Failure, FailureKind};
-use crate::journal::job::Job;
+use crate::journal::job::{Action, Job};
 use crate::journal::layout::JobDir;
 use crate::journal::writer::Writer;
 use crate::spec::Spec;
@@ -27,12 +30,7 @@ pub fn run(
 ) -> Result<Outcome, Failure> {
     let section = &spec.gen_trt_engine;
     let rt = &section.tensorrt;
-    let invalid = |why: String| Failure::new(FailureKind::SpecInvalid, why);
-    let Some(onnx_file) = section.onnx_file.as_deref() else {
-        return Err(invalid(
-            "gen_trt_engine.onnx_file is not set; name a graph, or an export or a study with --parent".into(),
-        ));
-    };
+    let onnx_file = onnx_file(spec)?;
     if !rt.layers_precision.is_empty() {
         let why = "gen_trt_engine.tensorrt.layers_precision: TensorRT-RTX takes the precision of each layer from the graph; leave the list empty";
         return Err(invalid(why.into()));
@@ -46,17 +44,8 @@ pub fn run(
     let targets: Result<Vec<Target>, String> =
         spec.automl.promote_target_compute.iter().map(|name| Target::from_name(name)).collect();
     let targets = targets.map_err(|why| invalid(format!("automl.promote_target_compute: {why}")))?;
-    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let batches = Batches::new(
-        section.batch_size,
-        number(rt.min_batch_size),
-        number(rt.opt_batch_size),
-        number(rt.max_batch_size),
-    )?;
-    let engine_file = section.trt_engine.clone().unwrap_or_else(|| {
-        let stem = onnx_file.file_stem().unwrap_or_default().to_string_lossy();
-        dir.path().join(format!("{stem}.engine"))
-    });
+    let batches = batches(spec)?;
+    let engine_file = engine_file(spec, onnx_file, dir.path());
     let plan = Plan {
         onnx_file,
         engine_file: &engine_file,
@@ -75,4 +64,47 @@ pub fn run(
         artifact::announce(events, "engine_metadata", &built.metadata)?;
     }
     Ok(Outcome::Completed)
+}
+
+fn invalid(why: String) -> Failure {
+    Failure::new(FailureKind::SpecInvalid, why)
+}
+
+fn onnx_file(spec: &Spec) -> Result<&Path, Failure> {
+    spec.gen_trt_engine.onnx_file.as_deref().ok_or_else(|| {
+        invalid("gen_trt_engine.onnx_file is not set; name a graph, or an export or a study with --parent".into())
+    })
+}
+
+fn engine_file(spec: &Spec, onnx_file: &Path, folder: &Path) -> PathBuf {
+    spec.gen_trt_engine.trt_engine.clone().unwrap_or_else(|| {
+        let stem = onnx_file.file_stem().unwrap_or_default().to_string_lossy();
+        folder.join(format!("{stem}.engine"))
+    })
+}
+
+fn batches(spec: &Spec) -> Result<Batches, Failure> {
+    let (section, rt) = (&spec.gen_trt_engine, &spec.gen_trt_engine.tensorrt);
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    Batches::new(section.batch_size, number(rt.min_batch_size), number(rt.opt_batch_size), number(rt.max_batch_size))
+}
+
+/// The engines that [`run`] would build, each with the range of shapes of every input, without TensorRT.
+///
+/// # Errors
+/// What is wrong with the spec or a graph.
+pub fn plan(spec: &Spec) -> Result<Vec<Value>, Failure> {
+    let onnx = onnx_file(spec)?;
+    let folder = spec.gen_trt_engine.results_dir.clone();
+    let folder = folder.unwrap_or_else(|| spec.results_dir.join(Action::GenTrtEngine.name()));
+    let (batch, batches) = (spec.gen_trt_engine.batch_size, batches(spec)?);
+    let engine = |(onnx, engine): (PathBuf, PathBuf)| {
+        let profile = build::profiles(&onnx, batch, batches)?;
+        let (inputs, fixed) = match profile {
+            Ok(inputs) => (inputs, None),
+            Err(batch) => (Vec::new(), Some(batch)),
+        };
+        Ok(json!({"onnx": onnx, "engine": engine, "profile": inputs, "fixed_batch": fixed}))
+    };
+    build::pairs(onnx, &engine_file(spec, onnx, &folder))?.into_iter().map(engine).collect()
 }

@@ -121,5 +121,5 @@ fn started(job: &Job, found: &Resume, process: ProcessRef) -> JobEvent {
 }
 
 fn failed(failure: &Failure) -> Problems {
-    Problems::one(failure.kind.exit(), Problem::new(failure.message.as_str()).help(failure.kind.help()))
+    failure.into()
 }

@@ -55,15 +55,45 @@ fn bad_usage_exits_2_with_nothing_on_stdout() {
 }
 
 #[test]
-fn completions_every_shell_knows_the_commands() {
+fn completions_of_every_shell_ask_the_binary_or_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let output = cliptune(&["completions", shell]);
         assert_eq!(code(&output), 0, "{shell}");
         let script = stdout(&output);
-        for command in ["gen_trt_engine", "promote", "doctor"] {
-            assert!(script.contains(command), "{shell} does not know {command}");
-        }
+        let asks = script.contains(" complete --");
+        assert!(asks || ["gen_trt_engine", "promote", "doctor"].iter().all(|c| script.contains(c)), "{shell}");
+        assert_eq!(asks, shell != "elvish");
     }
+}
+
+/// What bash would offer for a line, by the real script in a real bash.
+fn offered(folder: &std::path::Path, line: &str, words: &str) -> Vec<String> {
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_cliptune"));
+    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let script = format!(
+        "source <(cliptune completions bash); COMP_LINE={line:?}; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=({words}); \
+         COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _cliptune cliptune; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    );
+    let output = Command::new("bash").args(["-c", &script]).current_dir(folder).env("PATH", path).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", stderr(&output));
+    stdout(&output).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_studies_trials_keys_and_values() {
+    let root = tempfile::tempdir().unwrap();
+    crate::fake::fixed::study(root.path(), "my study", 1);
+    std::fs::create_dir(root.path().join("images")).unwrap();
+    let of = |line: &str, words: &str| offered(root.path(), line, words);
+    assert_eq!(of("cliptune tri", "cliptune tri"), ["trials"]);
+    assert_eq!(of("cliptune status ", "cliptune status ''"), ["images/", "my\\ study/"]);
+    assert_eq!(of("cliptune show my\\ study ", "cliptune show my\\ study ''"), ["1", "4", "0", "5", "2", "3"]);
+    assert_eq!(of("cliptune train -e ", "cliptune train -e ''"), ["images/", "my\\ study/", "spec.yaml"]);
+    assert_eq!(of("cliptune train train.optim.vi", "cliptune train train.optim.vi"), ["train.optim.vision_lr="]);
+    // bash has broken the word at the `=`: only what follows it is offered.
+    assert_eq!(of("cliptune train train.loss_type=", "cliptune train train.loss_type ="), ["siglip", "clip"]);
+    let added = of("cliptune add my\\ study ", "cliptune add my\\ study ''");
+    assert_eq!(added, ["train.optim.text_lr=", "train.optim.vision_lr="]);
 }
 
 #[test]

@@ -170,6 +170,7 @@ impl Simulation {
             vision_lr: 0.0,
             text_lr: 0.0,
             images_per_s: 1.0,
+            data_wait_share: None,
             seconds: pace,
         };
         self.job(trial, ended);

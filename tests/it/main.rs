@@ -14,10 +14,12 @@ mod data;
 mod data_fuzz;
 #[cfg(feature = "torch")]
 mod distributed;
+mod docs;
 #[cfg(feature = "torch")]
 mod e2e;
 #[cfg(feature = "torch")]
 mod encryption;
+mod eta;
 #[cfg(feature = "torch")]
 mod export;
 #[cfg(feature = "torch")]
@@ -43,6 +45,7 @@ mod lora;
 mod model;
 #[cfg(feature = "torch")]
 mod onnx;
+mod outputs;
 #[cfg(feature = "torch")]
 mod pixels;
 #[cfg(feature = "torch")]

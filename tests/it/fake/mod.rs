@@ -30,6 +30,7 @@ use cliptune::study::launch::{Local, WorkerCommand};
 use cliptune::study::retention::Rule;
 use cliptune::study::{Left, Points, Signals, Silent, Specs, StudyConfig, run};
 
+pub(crate) mod fixed;
 pub(crate) mod real;
 
 const WORKER: &str = "CLIPTUNE_TEST_WORKER";

@@ -79,6 +79,7 @@ fn write(dir: &StudyDir) {
                 vision_lr: 1e-5,
                 text_lr: 1e-5,
                 images_per_s: 400.0,
+                data_wait_share: None,
                 seconds: 1.0,
             });
             let wave = 0.02 * (f64::from(epoch) / 7.0 + shift).sin();
