@@ -27,6 +27,8 @@ pub mod onnx;
 #[cfg(feature = "torch")]
 pub mod pixels;
 #[cfg(feature = "torch")]
+pub mod tables;
+#[cfg(feature = "torch")]
 pub mod tensors;
 #[cfg(feature = "torch")]
 pub mod text;
