@@ -13,6 +13,7 @@ pub mod color;
 mod contents;
 mod images;
 pub mod inspect;
+pub mod labelled;
 pub mod list;
 pub mod loader;
 pub mod order;

@@ -227,6 +227,7 @@ pub(super) fn files_below(base: &Path, wanted: impl Fn(&Path) -> bool) -> Result
     Ok(names)
 }
 
-fn is_image(name: &Path) -> bool {
+/// Whether the name is that of an image.
+pub(super) fn is_image(name: &Path) -> bool {
     name.extension().and_then(|e| e.to_str()).is_some_and(|e| EXTENSIONS.iter().any(|x| e.eq_ignore_ascii_case(x)))
 }

@@ -12,20 +12,21 @@
 //!
 //! Invariant: the score matrix never exists as a whole; a metric of embeddings that are not finite is `None`, never NaN.
 
+mod rank;
+mod screen;
+
 use std::collections::HashMap;
 
-use rayon::prelude::*;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use super::bootstrap;
+pub use rank::Query;
+
+use super::{bootstrap, torch};
 use crate::journal::event::{Interval, Intervals, Metrics};
 use crate::journal::failure::{Failure, FailureKind};
 
 /// The `k` of the recalls.
 pub const KS: [usize; 3] = [1, 5, 10];
-
-/// Scores that are held at once: 64 MiB.
-const BLOCK_SCORES: usize = 1 << 24;
 
 /// Which image belongs to which text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,11 +127,28 @@ impl Retrieval {
     }
 }
 
+/// What every query contributes, in the order of the queries; those without a positive are left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Queries {
+    /// Images as queries.
+    pub i2t: Vec<Query>,
+    /// Texts as queries.
+    pub t2i: Vec<Query>,
+}
+
 /// Measures images `[N, D]` against texts `[M, D]`, both L2-normalised, on any device.
 ///
 /// # Errors
 /// When the shapes do not fit each other or the truth, or libtorch fails.
 pub fn evaluate(images: &Tensor, texts: &Tensor, truth: &Truth) -> Result<Retrieval, Failure> {
+    queries(images, texts, truth).map(|(measured, _)| measured)
+}
+
+/// Like [`evaluate`], with what every query contributes.
+///
+/// # Errors
+/// Like [`evaluate`].
+pub fn queries(images: &Tensor, texts: &Tensor, truth: &Truth) -> Result<(Retrieval, Queries), Failure> {
     let (n, d) = size(images)?;
     let (m, e) = size(texts)?;
     if d != e {
@@ -165,21 +183,26 @@ pub fn evaluate(images: &Tensor, texts: &Tensor, truth: &Truth) -> Result<Retrie
             (images.clone(), texts.clone())
         }
     };
-    let (texts_of, images_of) = match truth {
-        Truth::Related { texts_of, images_of, .. } => (texts_of.clone(), images_of.clone()),
-        _ => (members(&text_labels), members(&image_labels)),
-    };
     let grouped = !matches!(truth, Truth::Paired);
     let images = images.f_to_kind(Kind::Float).map_err(torch)?;
     let texts = texts.f_to_kind(Kind::Float).map_err(torch)?;
     if n == 0 || m == 0 || !is_finite(&images)? || !is_finite(&texts)? {
-        return Ok(Retrieval { i2t: None, t2i: None, grouped });
+        return Ok((Retrieval { i2t: None, t2i: None, grouped }, Queries::default()));
     }
-    Ok(Retrieval {
-        i2t: direction(&images, &texts, &image_labels, &texts_of)?,
-        t2i: direction(&texts, &images, &text_labels, &images_of)?,
-        grouped,
-    })
+    let every = |texts_of: &HashMap<i64, Vec<u32>>, images_of: &HashMap<i64, Vec<u32>>| -> Result<Queries, Failure> {
+        Ok(Queries {
+            i2t: rank::direction(&images, &texts, &image_labels, texts_of)?,
+            t2i: rank::direction(&texts, &images, &text_labels, images_of)?,
+        })
+    };
+    let queries = match truth {
+        Truth::Related { texts_of, images_of, .. } => every(texts_of, images_of)?,
+        _ => match screen::queries(&images, &texts, &image_labels, &text_labels)? {
+            Some(queries) => queries,
+            None => every(&members(&text_labels), &members(&image_labels))?,
+        },
+    };
+    Ok((Retrieval { i2t: summarise(&queries.i2t), t2i: summarise(&queries.t2i), grouped }, queries))
 }
 
 /// Measures queries `[Q, D]` in a gallery `[N, D]`, both L2-normalised: `labels` of the queries, and what belongs to each
@@ -199,7 +222,7 @@ pub fn one_way(
     if labels.is_empty() || !is_finite(queries)? || !is_finite(gallery)? {
         return Ok(None);
     }
-    direction(queries, gallery, labels, positives)
+    Ok(summarise(&rank::direction(queries, gallery, labels, positives)?))
 }
 
 /// The places of each label.
@@ -222,113 +245,18 @@ fn mismatch(message: String) -> Failure {
     Failure::new(FailureKind::Unknown, format!("retrieval: {message}"))
 }
 
-fn torch(e: tch::TchError) -> Failure {
-    let text = e.to_string();
-    let kind = if text.contains("out of memory") { FailureKind::OutOfMemory } else { FailureKind::Unknown };
-    Failure::new(kind, format!("retrieval: {text}"))
-}
-
+/// Looks at some rows at a time: libtorch copies what it looks at.
 fn is_finite(embeddings: &Tensor) -> Result<bool, Failure> {
-    let all = embeddings.f_isfinite().and_then(|t| t.f_all()).and_then(|t| t.f_int64_value(&[])).map_err(torch)?;
-    Ok(all != 0)
-}
-
-/// What one query contributes.
-#[derive(Clone, Copy, Debug, Default)]
-struct Query {
-    label: i64,
-    average_precision: f64,
-    recall: [f64; 3],
-    first: f64,
-    auc: Option<f64>,
-}
-
-fn direction(
-    queries: &Tensor,
-    gallery: &Tensor,
-    query_labels: &[i64],
-    positives: &HashMap<i64, Vec<u32>>,
-) -> Result<Option<Scores>, Failure> {
-    let m = size(gallery)?.0;
-    let block = (BLOCK_SCORES / m).clamp(1, 1024);
-    let transposed = gallery.f_transpose(0, 1).map_err(torch)?;
-    let mut results: Vec<Query> = Vec::with_capacity(query_labels.len());
-    let mut scores = Vec::new();
-    for (start, labels) in (0..).step_by(block).zip(query_labels.chunks(block)) {
-        let product = queries
-            .f_narrow(0, start, labels.len() as i64)
-            .and_then(|q| q.f_matmul(&transposed))
-            .and_then(|s| s.f_to_device(Device::Cpu))
-            .and_then(|s| s.f_contiguous())
-            .map_err(torch)?;
-        scores.resize(labels.len() * m, 0.0f32);
-        product.f_copy_data(&mut scores, labels.len() * m).map_err(torch)?;
-        results.par_extend(scores.par_chunks(m).zip(labels).filter_map(|(row, label)| {
-            positives.get(label).filter(|p| !p.is_empty()).map(|p| Query { label: *label, ..measure(row, p) })
-        }));
-    }
-    Ok(summarise(&results))
-}
-
-/// Ranks one row of scores; `positives` is not empty and ascending.
-fn measure(row: &[f32], positives: &[u32]) -> Query {
-    let negatives = row.len() - positives.len();
-    // above[j], tied[j]: negatives above and equal to the j-th best positive.
-    let (above, tied) = if let [only] = positives {
-        let score = row[*only as usize];
-        let above = row.iter().filter(|&&s| s > score).count();
-        let tied = row.iter().filter(|&&s| s == score).count().saturating_sub(1);
-        (vec![above], vec![tied])
-    } else {
-        count_many(row, positives)
-    };
-    let mut query = Query { auc: (negatives > 0).then_some(0.0), ..Query::default() };
-    let count = positives.len() as f64;
-    for (j, (&above, &tied)) in above.iter().zip(&tied).enumerate() {
-        let outranked = above as f64 + tied as f64 / 2.0;
-        let rank = (j + 1) as f64 + outranked;
-        if j == 0 {
-            query.first = rank;
-        }
-        query.average_precision += (j + 1) as f64 / rank / count;
-        for (recall, k) in query.recall.iter_mut().zip(KS) {
-            if rank <= k as f64 {
-                *recall += 1.0 / count;
-            }
-        }
-        if let Some(auc) = &mut query.auc {
-            *auc += (1.0 - outranked / negatives as f64) / count;
+    const ROWS: i64 = 4096;
+    let rows = embeddings.size()[0];
+    for start in (0..rows).step_by(ROWS as usize) {
+        let part = embeddings.f_narrow(0, start, ROWS.min(rows - start));
+        let all = part.and_then(|t| t.f_isfinite()?.f_all()?.f_int64_value(&[])).map_err(torch)?;
+        if all == 0 {
+            return Ok(false);
         }
     }
-    query
-}
-
-/// One pass over the negatives with a binary search each, so that large groups stay cheap.
-fn count_many(row: &[f32], positives: &[u32]) -> (Vec<usize>, Vec<usize>) {
-    let mut sorted: Vec<f32> = positives.iter().map(|&i| row[i as usize]).collect();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    // A negative is above the positives from `above_from` on and ties with those in `tied_from..above_from`.
-    let mut above_from = vec![0usize; sorted.len() + 1];
-    let mut tied_from = vec![0usize; sorted.len() + 1];
-    let mut next = positives.iter().peekable();
-    for (i, &score) in row.iter().enumerate() {
-        if next.peek().is_some_and(|&&p| p as usize == i) {
-            next.next();
-            continue;
-        }
-        above_from[sorted.partition_point(|&p| p >= score)] += 1;
-        tied_from[sorted.partition_point(|&p| p > score)] += 1;
-    }
-    let running = |counts: &[usize]| -> Vec<usize> {
-        let sums = counts.iter().scan(0, |sum, &c| {
-            *sum += c;
-            Some(*sum)
-        });
-        sums.take(sorted.len()).collect()
-    };
-    let above = running(&above_from);
-    let tied = running(&tied_from).iter().zip(&above).map(|(t, a)| t - a).collect();
-    (above, tied)
+    Ok(true)
 }
 
 fn summarise(results: &[Query]) -> Option<Scores> {
