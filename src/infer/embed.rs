@@ -1,30 +1,31 @@
-//! Embeds every image of some sources, and every line of a prompts file, into embeddings files, block by block.
+//! Embeds image files and texts, batch by batch: the next images are decoded while the model works on those before, and no
+//! more than three batches are in memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 
-use ndarray::ArrayView2;
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
-use super::hdf5::{Kind as Rows, Writer};
 use crate::base::files::with_path;
 use crate::base::task::Task;
 use crate::data::problem::{self, DataProblem};
 use crate::data::scan::Scan;
 use crate::data::{DataSource, ImageTransform};
 use crate::eval::embedder::Embedder;
+use crate::eval::zero_shot;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::pixels::{Normalize, decode};
 use crate::text::Tokenizer;
 
-/// The images of all sources, one after the other.
+/// The images of a source.
 ///
 /// # Errors
-/// Everything that is wrong with the sources ([`FailureKind::BadData`]).
-pub fn image_files(sources: &[DataSource], archives_to: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// Everything that is wrong with the source ([`FailureKind::BadData`]).
+pub fn image_files(source: &DataSource, archives_to: &Path) -> Result<Vec<PathBuf>, Failure> {
     std::fs::create_dir_all(archives_to).map_err(with_path(archives_to))?;
-    let scan = Scan::of(sources, archives_to, false)?;
+    let scan = Scan::of(std::slice::from_ref(source), archives_to, false)?;
     if !scan.problems.is_empty() {
         return Err(problem::failure("inference", &scan.problems));
     }
@@ -36,13 +37,10 @@ pub fn image_files(sources: &[DataSource], archives_to: &Path) -> Result<Vec<Pat
 /// # Errors
 /// When the file cannot be read or holds no prompt ([`FailureKind::BadData`]).
 pub fn prompts(file: &Path) -> Result<Vec<String>, Failure> {
-    let bad = |why: String| Failure::new(FailureKind::BadData, format!("{}: {why}", file.display()));
-    let bytes = std::fs::read(file).map_err(|e| bad(format!("the prompts cannot be read: {e}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| bad("the prompts are not UTF-8 text".into()))?;
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|l| !l.is_empty());
-    let prompts: Vec<String> = lines.map(str::to_owned).collect();
+    let bad = |why: String| Failure::new(FailureKind::BadData, why);
+    let prompts = zero_shot::lines(file).map_err(bad)?;
     if prompts.is_empty() {
-        return Err(bad("there is no prompt in it; write one text a line".into()));
+        return Err(bad(format!("{}: there is no prompt in it; write one text a line", file.display())));
     }
     Ok(prompts)
 }
@@ -52,92 +50,117 @@ pub fn prompts(file: &Path) -> Result<Vec<String>, Failure> {
 pub struct Options<'a> {
     /// Rows at a time.
     pub batch: usize,
+    /// Threads that decode; 0 uses all cores.
+    pub threads: usize,
     /// Set when the job is asked to stop.
     pub stop: &'a AtomicBool,
 }
 
-/// Embeds `images` and writes `path`. Returns `false` when it was stopped: there is no file then.
+impl Options<'_> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Embeds `images` and hands the rows (`[n, D]`, f32 on the CPU) on in their order. Returns `false` when it was stopped.
 ///
 /// # Errors
-/// An image that cannot be read ([`FailureKind::BadData`]), a failing runtime, a full disk.
+/// An image that cannot be read ([`FailureKind::BadData`]), a failing runtime, whatever `take` says.
 pub fn images(
     embedder: &mut dyn Embedder,
     images: &[PathBuf],
     transform: &ImageTransform,
-    path: &Path,
     options: Options<'_>,
+    take: &mut dyn FnMut(Tensor) -> Result<(), Failure>,
 ) -> Result<bool, Failure> {
-    let normalize = Normalize::new(transform);
-    let mut block = |chunk: &[PathBuf]| -> Result<Tensor, Failure> {
-        let mut pixels = vec![0.0_f32; chunk.len() * transform.values()];
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(if options.threads == 0 { cores } else { options.threads.min(cores) })
+        .thread_name(|i| format!("decode-{i}"))
+        .build()
+        .map_err(|e| Failure::new(FailureKind::Unknown, format!("cannot start decoding threads: {e}")))?;
+    let prepared = Prepared { transform, normalize: Normalize::new(transform) };
+    let task = Task::of("embedding images", images.len());
+    std::thread::scope(|scope| {
+        // One batch waits, one is decoded, one is embedded.
+        let (send, receive) = sync_channel(1);
+        scope.spawn(move || {
+            for chunk in images.chunks(options.batch.max(1)) {
+                let made = pool.install(|| prepared.batch(chunk));
+                let failed = made.is_err();
+                if send.send(made).is_err() || failed {
+                    break;
+                }
+            }
+        });
+        for made in receive {
+            if options.stopped() {
+                return Ok(false);
+            }
+            let rows = plain(&embedder.images(&made?)?)?;
+            task.advance(rows.size()[0].unsigned_abs());
+            take(rows)?;
+        }
+        Ok(!options.stopped())
+    })
+}
+
+/// Embeds `texts`; otherwise like [`images`].
+///
+/// # Errors
+/// A failing runtime, whatever `take` says.
+pub fn texts<S: AsRef<str>>(
+    embedder: &mut dyn Embedder,
+    texts: &[S],
+    tokenizer: &Tokenizer,
+    options: Options<'_>,
+    take: &mut dyn FnMut(Tensor) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
+    let task = Task::of("embedding texts", texts.len());
+    for chunk in texts.chunks(options.batch.max(1)) {
+        if options.stopped() {
+            return Ok(false);
+        }
+        let chunk: Vec<&str> = chunk.iter().map(AsRef::as_ref).collect();
+        take(plain(&embedder.texts(&tokenizer.tokens(&chunk))?)?)?;
+        task.advance(chunk.len() as u64);
+    }
+    Ok(true)
+}
+
+struct Prepared<'a> {
+    transform: &'a ImageTransform,
+    normalize: Normalize,
+}
+
+impl Prepared<'_> {
+    /// Normalised pixels of the files, `[B, …]`.
+    fn batch(&self, files: &[PathBuf]) -> Result<Tensor, Failure> {
+        let width = self.transform.values();
+        let mut pixels = vec![0.0_f32; files.len() * width];
         let problems: Vec<DataProblem> = pixels
-            .par_chunks_exact_mut(transform.values())
-            .zip(chunk)
+            .par_chunks_exact_mut(width)
+            .zip(files)
             .filter_map(|(row, file)| match decode::decode(file) {
                 Ok(image) => {
-                    normalize.apply(&transform.prepare(&image), row);
+                    self.normalize.apply(&self.transform.prepare(&image), row);
                     None
                 }
                 Err(why) => Some(DataProblem::new(file, why.to_string())),
             })
             .collect();
         if !problems.is_empty() {
-            return Err(problem::failure("inference", &problems));
+            return Err(problem::failure("image", &problems));
         }
-        let shape = [vec![chunk.len() as i64], transform.shape()].concat();
-        let pixels = Tensor::f_from_slice(&pixels).and_then(|t| t.f_reshape(shape)).map_err(torch)?;
-        embedder.images(&pixels)
-    };
-    let names: Vec<String> = images.iter().map(|p| p.to_string_lossy().into_owned()).collect();
-    write(images, &names, Rows::Images, path, options, &mut block)
-}
-
-/// Embeds `texts` and writes `path`. Returns `false` when it was stopped: there is no file then.
-///
-/// # Errors
-/// A failing runtime, a full disk.
-pub fn texts(
-    embedder: &mut dyn Embedder,
-    texts: &[String],
-    tokenizer: &Tokenizer,
-    path: &Path,
-    options: Options<'_>,
-) -> Result<bool, Failure> {
-    let mut block = |chunk: &[String]| {
-        let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
-        embedder.texts(&tokenizer.tokens(&chunk))
-    };
-    write(texts, texts, Rows::Texts, path, options, &mut block)
-}
-
-fn write<T>(
-    items: &[T],
-    names: &[String],
-    rows: Rows,
-    path: &Path,
-    options: Options<'_>,
-    embed: &mut dyn FnMut(&[T]) -> Result<Tensor, Failure>,
-) -> Result<bool, Failure> {
-    let mut writer = Writer::create(path, rows, items.len())?;
-    let task = Task::of(if rows == Rows::Images { "embedding images" } else { "embedding texts" }, items.len());
-    for chunk in items.chunks(options.batch.max(1)) {
-        if options.stop.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
-        let embedded = embed(chunk)?;
-        let &[count, width] = embedded.size().as_slice() else {
-            return Err(Failure::new(FailureKind::Unknown, "embeddings are not a matrix"));
-        };
-        let flat = embedded.f_to_kind(Kind::Float).and_then(|t| t.f_contiguous()).and_then(|t| t.f_view(-1_i64));
-        let values: Vec<f32> = flat.and_then(|t| Vec::try_from(&t)).map_err(torch)?;
-        let shape = (usize::try_from(count).unwrap_or(0), usize::try_from(width).unwrap_or(0));
-        let view = ArrayView2::from_shape(shape, &values)
-            .map_err(|e| Failure::new(FailureKind::Unknown, format!("embeddings have an odd shape: {e}")))?;
-        writer.append(view)?;
-        task.advance(chunk.len() as u64);
+        let shape = [vec![files.len() as i64], self.transform.shape()].concat();
+        Tensor::f_from_slice(&pixels).and_then(|t| t.f_reshape(shape)).map_err(torch)
     }
-    writer.finish(names)?;
-    Ok(true)
+}
+
+/// Floats on the CPU, row by row.
+fn plain(rows: &Tensor) -> Result<Tensor, Failure> {
+    let plain = rows.f_to_device(tch::Device::Cpu).and_then(|t| t.f_to_kind(Kind::Float)?.f_contiguous());
+    plain.map_err(torch)
 }
 
 fn torch(error: tch::TchError) -> Failure {

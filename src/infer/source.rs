@@ -1,13 +1,15 @@
 //! Opens whatever a spec names as the thing to measure or to embed with: a checkpoint folder, a weights file, exported
-//! graphs. Images and texts are prepared in the way that belongs to it.
+//! graphs, engines. Images and texts are prepared in the way that belongs to it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tch::Device;
 
-use super::onnx::OnnxEmbedder;
+use super::engine::{self, EngineEmbedder};
+use super::onnx::{self, OnnxEmbedder};
 use crate::data::ImageTransform;
+use crate::data::blob::{Blob, fingerprint};
 use crate::eval::embedder::Embedder;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::model::preprocess;
@@ -57,6 +59,33 @@ impl Checkpoint {
     }
 }
 
+/// What a spec names to measure or to embed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Artifact<'a> {
+    /// A checkpoint folder, a weights file, `hf:owner/name`, or an ONNX graph.
+    Checkpoint(&'a Path),
+    /// A TensorRT engine.
+    Engine(&'a Path),
+}
+
+impl<'a> Artifact<'a> {
+    /// What is at `path`, told by its ending.
+    pub fn at(path: &'a Path) -> Self {
+        if path.extension().is_some_and(|e| e == "engine" || e == "plan") {
+            Self::Engine(path)
+        } else {
+            Self::Checkpoint(path)
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(self) -> &'a Path {
+        match self {
+            Self::Checkpoint(path) | Self::Engine(path) => path,
+        }
+    }
+}
+
 /// An opened model.
 pub struct Source {
     /// It embeds.
@@ -67,6 +96,12 @@ pub struct Source {
     pub tokenizer: Arc<Tokenizer>,
     /// What it is, in words.
     pub kind: &'static str,
+    /// Where it runs, in words.
+    pub runs_on: String,
+    /// The files that it was read from.
+    pub files: Vec<PathBuf>,
+    /// Things worth telling.
+    pub notes: Vec<String>,
 }
 
 impl std::fmt::Debug for Source {
@@ -75,23 +110,27 @@ impl std::fmt::Debug for Source {
     }
 }
 
+/// A model with what its own files say of it.
+type Opened = (Box<dyn Embedder>, ClipConfig, &'static str, Vec<PathBuf>);
+
 impl Source {
-    /// Opens `path`.
+    /// Opens `artifact` on `device`. An ONNX graph goes to the CPU where ONNX Runtime comes without CUDA.
     ///
     /// # Errors
-    /// When it is neither a checkpoint nor a graph, or cannot be loaded.
-    pub fn open(path: &Path, model: &sections::ModelSection, device: Device, load: &Load) -> Result<Self, Failure> {
+    /// When it is neither a checkpoint nor a graph nor an engine, or cannot be loaded.
+    pub fn open(
+        artifact: Artifact<'_>,
+        model: &sections::ModelSection,
+        mut device: Device,
+        threads: usize,
+    ) -> Result<Self, Failure> {
+        let path = artifact.path();
+        let mut notes = Vec::new();
         let graph = path.extension().is_some_and(|e| e == "onnx") || external::tower_file(path, "vision").is_file();
-        let (embedder, config, kind): (Box<dyn Embedder>, ClipConfig, _) = if graph {
-            let embedder = OnnxEmbedder::open(path, load)?;
-            let config = match embedder.metadata("cliptune.model_config") {
-                Some(text) => ClipConfig::parse(text, &path.display().to_string())?,
-                None => ClipConfig::of(model)?,
-            };
-            (Box::new(embedder), config, "ONNX graph")
-        } else {
-            let checkpoint = Checkpoint::find(path, model)?;
-            (Box::new(checkpoint.load(device)?), checkpoint.config, "checkpoint")
+        let (embedder, config, kind, files) = match artifact {
+            Artifact::Engine(path) => open_engine(path, model, device)?,
+            Artifact::Checkpoint(path) if graph => open_graph(path, model, &mut device, threads, &mut notes)?,
+            Artifact::Checkpoint(path) => open_checkpoint(path, model, device)?,
         };
         Ok(Self {
             embedder,
@@ -99,6 +138,73 @@ impl Source {
             // An export has its vocabulary in a folder of its own.
             tokenizer: preprocess::tokenizer(&config, model, &[path, &external::named(path, "_tokenizer")])?,
             kind,
+            runs_on: match device {
+                Device::Cuda(index) => format!("cuda:{index}"),
+                _ => "cpu".to_owned(),
+            },
+            files,
+            notes,
         })
     }
+
+    /// Names the model in its state: other files, or files that changed, give another one.
+    ///
+    /// # Errors
+    /// When a file is gone.
+    pub fn fingerprint(&self) -> Result<String, Failure> {
+        let blobs = self.files.iter().map(|file| {
+            let gone = |why| Failure::new(FailureKind::BadCheckpoint, format!("{} {why}", file.display()));
+            Blob::file(file).map_err(gone)
+        });
+        let blobs = blobs.collect::<Result<Vec<_>, _>>()?;
+        let about = format!("{}/{:?}/{}", self.kind, self.transform, self.tokenizer.identity());
+        Ok(fingerprint(&about, blobs.iter()))
+    }
+}
+
+fn open_checkpoint(path: &Path, model: &sections::ModelSection, device: Device) -> Result<Opened, Failure> {
+    let checkpoint = Checkpoint::find(path, model)?;
+    Ok((Box::new(checkpoint.load(device)?), checkpoint.config, "checkpoint", vec![checkpoint.weights]))
+}
+
+fn open_graph(
+    path: &Path,
+    model: &sections::ModelSection,
+    device: &mut Device,
+    threads: usize,
+    notes: &mut Vec<String>,
+) -> Result<Opened, Failure> {
+    let cuda = match device {
+        Device::Cuda(index) => i32::try_from(*index).ok(),
+        _ => None,
+    };
+    let load = Load { threads, cuda, ..Load::default() };
+    let embedder = match OnnxEmbedder::open(path, &load) {
+        Err(failure) if failure.kind == FailureKind::Unavailable && cuda.is_some() => {
+            notes.push(format!("the graph runs on the CPU: {failure}"));
+            *device = Device::Cpu;
+            OnnxEmbedder::open(path, &Load { cuda: None, ..load })?
+        }
+        opened => opened?,
+    };
+    let config = match embedder.metadata("cliptune.model_config") {
+        Some(text) => ClipConfig::parse(text, &path.display().to_string())?,
+        None => ClipConfig::of(model)?,
+    };
+    Ok((Box::new(embedder), config, "ONNX graph", onnx::files(path)?))
+}
+
+fn open_engine(path: &Path, model: &sections::ModelSection, device: Device) -> Result<Opened, Failure> {
+    let embedder = EngineEmbedder::open(path, device)?;
+    let files = onnx::files(path)?;
+    // What the export wrote into the graph, the engine's metadata repeats.
+    let told = files.iter().map(|file| engine::metadata(file)).find_map(|m| match m["graph"]["model_config"].clone() {
+        serde_json::Value::Null => None,
+        config => Some(config.to_string()),
+    });
+    let config = match told {
+        Some(text) => ClipConfig::parse(&text, &path.display().to_string())?,
+        None => ClipConfig::of(model)?,
+    };
+    Ok((Box::new(embedder), config, "TensorRT engine", files))
 }

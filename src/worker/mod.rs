@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod export;
 pub mod gen_trt_engine;
 pub mod inference;
+mod opened;
 mod panics;
 mod provenance;
 mod ranks;
