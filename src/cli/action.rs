@@ -13,7 +13,7 @@ use crate::journal::event::{Direction, JobEvent, Line};
 use crate::journal::failure::Failure;
 use crate::journal::job::{Action, Job};
 use crate::journal::layout::JobDir;
-use crate::spec::Resolved;
+use crate::spec::{Resolved, Spec};
 
 /// Arguments of evaluate, inference, export and gen_trt_engine.
 #[derive(Debug, clap::Args)]
@@ -118,7 +118,7 @@ fn prepare(action: Action, resolved: &Resolved, parent_dir: Option<&Path>) -> st
         attempt: 1,
         until_epoch: 0,
         resume: false,
-        gpus: Vec::new(),
+        gpus: gpus(action, spec),
         threads: usize::try_from(spec.train.threads).unwrap_or(0),
         cache,
         metric: spec.automl.metric.clone(),
@@ -127,6 +127,17 @@ fn prepare(action: Action, resolved: &Resolved, parent_dir: Option<&Path>) -> st
     files::atomic_write(&dir.spec(), resolved.to_yaml().as_bytes())?;
     job.write(&dir)?;
     Ok(dir)
+}
+
+/// The GPU of the action, as a place among the visible ones; none where there is none.
+fn gpus(action: Action, spec: &Spec) -> Vec<u32> {
+    let wanted = match action {
+        Action::Evaluate => &spec.evaluate.gpu_ids,
+        Action::Inference => &spec.inference.gpu_ids,
+        Action::Export | Action::GenTrtEngine | Action::Train => return Vec::new(),
+    };
+    let visible = crate::gpu::inventory().gpus().len();
+    wanted.iter().copied().find(|&place| (place as usize) < visible).into_iter().collect()
 }
 
 #[cfg(feature = "torch")]

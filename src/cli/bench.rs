@@ -6,8 +6,8 @@ use crate::base::exit::ExitCode;
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `train` (steps on synthetic batches) or `data` (image files to batches).
-    #[arg(value_name = "train|data")]
+    /// `train` (steps on synthetic batches), `data` (image files to batches) or `eval` (metrics of random pairs).
+    #[arg(value_name = "train|data|eval")]
     pub subject: String,
     /// An open_clip model config (train).
     #[arg(long, value_name = "FILE.json", required_if_eq("subject", "train"))]
@@ -30,6 +30,15 @@ pub struct Args {
     /// Epochs that are measured; the best one counts (data).
     #[arg(long, default_value_t = 2)]
     pub epochs: u32,
+    /// Pairs (eval).
+    #[arg(long, default_value_t = 100_000)]
+    pub pairs: i64,
+    /// Values of an embedding (eval).
+    #[arg(long, default_value_t = 1152)]
+    pub width: i64,
+    /// Length of what a text has not in common with its image, whose length is 1 (eval).
+    #[arg(long, default_value_t = 8.0)]
+    pub noise: f64,
     /// Images of a step.
     #[arg(long, default_value_t = 64)]
     pub batch: i64,
@@ -61,9 +70,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     match (args.subject.as_str(), &args.config, &args.image_dir) {
         ("train", Some(config), _) => measure(args, config),
         ("data", _, Some(images)) => measure_data(args, images),
+        ("eval", ..) => measure_metrics(args),
         _ => {
             let problem = Problem::new(format!("there is no benchmark {:?}", args.subject));
-            Err(Problems::one(ExitCode::Usage, problem.help("`cliptune bench train` or `cliptune bench data`")))
+            Err(Problems::one(ExitCode::Usage, problem.help("`cliptune bench train`, `data` or `eval`")))
         }
     }
 }
@@ -76,6 +86,56 @@ fn measure(_args: &Args, _path: &std::path::Path) -> Result<ExitCode, Problems> 
 
 #[cfg(not(feature = "torch"))]
 use measure as measure_data;
+
+#[cfg(not(feature = "torch"))]
+fn measure_metrics(args: &Args) -> Result<ExitCode, Problems> {
+    measure(args, std::path::Path::new(""))
+}
+
+/// Measures retrieval on pairs whose embeddings have the given width: texts are their images with noise.
+#[cfg(feature = "torch")]
+fn measure_metrics(args: &Args) -> Result<ExitCode, Problems> {
+    use crate::eval::retrieval::{self, Truth};
+    use crate::journal::failure::{Failure, FailureKind};
+    use tch::{Device, Kind, Tensor};
+
+    if args.pairs < 1 || args.width < 1 {
+        return Err(Problems::one(ExitCode::Usage, Problem::new("--pairs and --width must be at least 1")));
+    }
+    tch::set_num_threads(i32::try_from(args.threads).unwrap_or(1));
+    // In place: what is measured is the memory of the metrics beside that of the embeddings.
+    let unit = |mut rows: Tensor| -> Result<Tensor, tch::TchError> {
+        let norm = rows.f_norm_scalaropt_dim(2, [1_i64].as_slice(), true)?;
+        rows.f_div_(&norm)
+    };
+    let make = || -> Result<(Tensor, Tensor), tch::TchError> {
+        tch::manual_seed(0);
+        let random = || Tensor::f_randn([args.pairs, args.width], (Kind::Float, Device::Cpu));
+        let images = unit(random()?)?;
+        let mut texts = unit(random()?)?.f_mul_scalar_(args.noise)?;
+        let texts = unit(texts.f_add_(&images)?)?;
+        Ok((images, texts))
+    };
+    let failed = |f: Failure| Problems::one(f.kind.exit(), Problem::new(f.message).help(f.kind.help()));
+    let (images, texts) = make().map_err(|e| failed(Failure::new(FailureKind::Unknown, e.to_string())))?;
+    let start = std::time::Instant::now();
+    let metrics = retrieval::evaluate(&images, &texts, &Truth::Paired).map_err(failed)?.metrics("val");
+    let line = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pairs": args.pairs,
+        "width": args.width,
+        "noise": args.noise,
+        "threads": args.threads,
+        "seconds": start.elapsed().as_secs_f64(),
+        "embeddings_mb": 8 * args.pairs * args.width / 1_000_000,
+        "peak_rss_mb": peak_rss_mb(),
+        "t2i_mAP": metrics.get("val/t2i_mAP"),
+        "i2t_mAP": metrics.get("val/i2t_mAP"),
+        "t2i_R@1": metrics.get("val/t2i_R@1"),
+    });
+    super::output::data(&line.to_string());
+    Ok(ExitCode::Ok)
+}
 
 #[cfg(feature = "torch")]
 fn measure_data(args: &Args, images: &std::path::Path) -> Result<ExitCode, Problems> {

@@ -21,6 +21,7 @@ pub mod output;
 mod parent;
 pub mod progress;
 pub mod promote;
+pub mod query;
 pub mod report;
 pub mod reproduce;
 pub mod retry;
@@ -71,6 +72,9 @@ enum Cmd {
     /// Write image and text embeddings.
     #[command(name = "inference")]
     Inference(action::Args),
+    /// Search images (or texts) for a text or an image.
+    #[command(name = "query")]
+    Query(query::Args),
     /// Write ONNX graphs of a checkpoint, checked against libtorch; or a study for another tool.
     #[command(name = "export")]
     Export(export::Args),
@@ -206,6 +210,7 @@ fn dispatch(command: Cmd) -> Result<ExitCode, Problems> {
         Cmd::Train(args) => train::run(&args),
         Cmd::Evaluate(args) => action::run(Action::Evaluate, &args),
         Cmd::Inference(args) => action::run(Action::Inference, &args),
+        Cmd::Query(args) => query::run(&args),
         Cmd::Export(args) => export::run(&args),
         Cmd::GenTrtEngine(args) => action::run(Action::GenTrtEngine, &args),
         Cmd::Sweep(args) => sweep::run(&args),

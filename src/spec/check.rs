@@ -57,7 +57,15 @@ fn rules(action: Action) -> &'static [Rule] {
             attributes::val,
             metrics_measured,
         ],
-        Action::Evaluate => &[adaptor_missing, evaluate_data_missing, evaluate_artifact, attributes::evaluate],
+        Action::Evaluate => &[
+            adaptor_missing,
+            evaluate_data_missing,
+            evaluate_artifact,
+            methods_known,
+            train_images_missing,
+            classes_named_once,
+            attributes::evaluate,
+        ],
         Action::Inference => &[adaptor_missing, inference_input_missing, inference_artifact],
         Action::Export => &[adaptor_missing, naflex_export, export_square, export_batch],
         Action::GenTrtEngine => &[onnx_file_missing, batch_profile, fixed_batch],
@@ -317,12 +325,46 @@ fn jitter_in_range(spec: &Spec) -> Option<Finding> {
 }
 
 fn evaluate_data_missing(spec: &Spec) -> Option<Finding> {
-    (spec.evaluate.datasets.is_empty() && spec.dataset.val.datasets.is_empty()).then(|| {
+    let pairs = !spec.evaluate.datasets.is_empty() || !spec.dataset.val.datasets.is_empty();
+    (!pairs && spec.evaluate.classification.image_dir.is_none()).then(|| {
         finding(
             "dataset.val.datasets",
             "there is no data set to evaluate on",
-            "list one under dataset.val.datasets or evaluate.datasets",
+            "list one under dataset.val.datasets or evaluate.datasets, or set evaluate.classification.image_dir",
         )
+    })
+}
+
+fn methods_known(spec: &Spec) -> Option<Finding> {
+    const METHODS: [&str; 3] = ["zero_shot", "knn", "linear_probe"];
+    let methods = &spec.evaluate.classification.methods;
+    let unknown: Vec<&str> = methods.iter().map(String::as_str).filter(|m| !METHODS.contains(m)).collect();
+    let what = match unknown.as_slice() {
+        [] if methods.is_empty() => "evaluate.classification.methods is empty".to_owned(),
+        [] => return None,
+        _ => format!("{} is no way to find classes", unknown.join(", ")),
+    };
+    Some(finding("evaluate.classification.methods", what, format!("use some of {}", METHODS.join(", "))))
+}
+
+fn train_images_missing(spec: &Spec) -> Option<Finding> {
+    let section = &spec.evaluate.classification;
+    let learns = section.methods.iter().any(|m| m == "knn" || m == "linear_probe");
+    (section.image_dir.is_some() && section.train_image_dir.is_none() && learns).then(|| {
+        let what = "knn and linear_probe learn from labelled images, and there are none";
+        finding(
+            "evaluate.classification.train_image_dir",
+            what,
+            "set evaluate.classification.train_image_dir, or take only zero_shot",
+        )
+    })
+}
+
+fn classes_named_once(spec: &Spec) -> Option<Finding> {
+    let section = &spec.evaluate.classification;
+    (!section.class_names.is_empty() && section.class_names_file.is_some()).then(|| {
+        let what = "evaluate.classification.class_names and class_names_file are both set";
+        finding("evaluate.classification.class_names_file", what, "set one of the two")
     })
 }
 

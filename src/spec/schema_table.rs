@@ -3,7 +3,7 @@
 //! TAO's fields keep their names, defaults and ranges. cliptune's own: `automl.*`, `automl_policy`, `*.ground_truth`,
 //! `*.caption_choice`, `dataset.val2.*`, `dataset.{cache_gb,train.wds.shuffle_buffer}`, `train.{threads,ema_decay}`,
 //! `train.{accumulate_grad_batches,micro_batch_size,on_collapse,on_loss_spike,patch_dropout}`, `train.optim.{logit_lr,warmup_ratio,layer_decay}`, `model.locked_*`,
-//! `export.{data_type,parity_samples,overwrite}`.
+//! `export.{data_type,parity_samples,overwrite}`, `evaluate.{per_query,worst_queries,classification}`, `inference.output_format`.
 
 use super::schema::{Field, Item, Kind};
 
@@ -444,15 +444,41 @@ pub const FIELDS: &[Field] = &[
     Field::new("evaluate.trt_engine", Kind::Str, "null")
         .help("TensorRT engine to measure instead of a checkpoint."),
     Field::new("evaluate.text_file", Kind::Str, "null")
-        .help("Prompts, one a line."),
+        .help("Texts without a hit, one a line: the best images for each are listed."),
     Field::new("evaluate.pas_ground_truth_mode", Kind::Choice(&["paired_caption", "scalar_attributes", "scalar_plus_accessories"]), "\"paired_caption\"")
         .help("What counts as a hit when attributes are searched for."),
     Field::new("evaluate.ground_truth", Kind::Choice(&["paired", "caption_groups"]), "\"paired\"")
         .help("As dataset.val.ground_truth, for the evaluate action."),
+    Field::new("evaluate.per_query", Kind::Choice(&["csv", "parquet"]), "null")
+        .help("Format of a file with the rank and score of every query; null writes none."),
+    Field::new("evaluate.worst_queries", Kind::Int, "20").min(0.0)
+        .help("How many of the worst queries are listed in each direction, with what was found instead."),
+    Field::new("evaluate.classification", Kind::Section, "null").automl(false)
+        .help("Naming the classes of images; measured when image_dir is set."),
+    Field::new("evaluate.classification.image_dir", Kind::Str, "null")
+        .help("Folder, or archive, with a folder of images for each class, or with the images that labels_file names."),
+    Field::new("evaluate.classification.labels_file", Kind::Str, "null")
+        .help("Lines of an image, a comma or tab, and its class, instead of folders."),
+    Field::new("evaluate.classification.train_image_dir", Kind::Str, "null")
+        .help("Labelled images that knn and linear_probe learn from."),
+    Field::new("evaluate.classification.train_labels_file", Kind::Str, "null")
+        .help("Classes of those images, as in labels_file."),
+    Field::new("evaluate.classification.class_names", Kind::List(Item::Str), "[]").automl(false)
+        .help("Names of the classes, in the order of their sorted labels; [] takes the labels."),
+    Field::new("evaluate.classification.class_names_file", Kind::Str, "null")
+        .help("The same, one a line; or lines of a label, a tab and its name."),
+    Field::new("evaluate.classification.templates", Kind::Str, "\"photo\"")
+        .help("Prompts of a class: plain, photo, photos or drawings, or a file with one template a line, {} for the name."),
+    Field::new("evaluate.classification.methods", Kind::List(Item::Str), "[\"zero_shot\"]").automl(false)
+        .help("How classes are found: zero_shot (by their names), knn and linear_probe (from labelled images)."),
+    Field::new("evaluate.classification.knn_k", Kind::Int, "20").min(1.0)
+        .help("Neighbours that vote."),
+    Field::new("evaluate.classification.probe_c", Kind::Float, "null").min(0.0)
+        .help("Inverse strength of the probe's penalty, as in scikit-learn; null chooses it on a fifth of the training images."),
     Field::new("inference", Kind::Section, "null").automl(false)
         .help("What is embedded."),
     Field::new("inference.datasets", Kind::List(Item::Entry), "[]").automl(false)
-        .help("Sources of images, and of captions where caption_dir is set."),
+        .help("Sources of images; of several, each has a file of its own."),
     Field::new("inference.datasets[].image_dir", Kind::Str, "null").required()
         .help("Folder, or .tar.gz archive, of images."),
     Field::new("inference.datasets[].image_list_file", Kind::Str, "null")
@@ -481,6 +507,8 @@ pub const FIELDS: &[Field] = &[
         .help("TensorRT engine that embeds instead of a checkpoint."),
     Field::new("inference.text_file", Kind::Str, "null")
         .help("Texts to embed, one a line."),
+    Field::new("inference.output_format", Kind::Choice(&["h5", "safetensors", "npy", "parquet"]), "\"h5\"")
+        .help("Format of the files: HDF5 in TAO's layout, safetensors, NumPy's or Parquet."),
     Field::new("export", Kind::Section, "null").automl(false)
         .help("The ONNX graph."),
     Field::new("export.checkpoint", Kind::Str, "null")

@@ -60,7 +60,7 @@ const TEMPLATES: &[Template] = &[
     Template {
         name: "evaluate",
         action: Action::Evaluate,
-        about: "Measures a checkpoint or an ONNX graph. `--parent STUDY` fills evaluate.checkpoint.",
+        about: "Measures a checkpoint, an ONNX graph or an engine. `--parent STUDY` fills evaluate.checkpoint.",
         sections: &["model", "dataset", "evaluate"],
         suggested: || {
             [data("val"), vec![("model.image_size", json!(64), ""), ("evaluate.batch_size", json!(128), "")]].concat()

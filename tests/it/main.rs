@@ -7,6 +7,8 @@ mod attributes;
 #[cfg(feature = "torch")]
 mod bad_data;
 mod bench;
+#[cfg(feature = "torch")]
+mod classify;
 mod cli;
 #[cfg(feature = "torch")]
 mod data;
@@ -42,6 +44,8 @@ mod layouts;
 #[cfg(feature = "torch")]
 mod lora;
 #[cfg(feature = "torch")]
+mod measure;
+#[cfg(feature = "torch")]
 mod model;
 #[cfg(feature = "torch")]
 mod onnx;
@@ -66,6 +70,8 @@ mod spec;
 mod steer;
 mod store;
 mod study;
+#[cfg(feature = "torch")]
+mod tables;
 #[cfg(feature = "torch")]
 mod tensors;
 #[cfg(feature = "torch")]

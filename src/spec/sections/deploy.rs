@@ -16,7 +16,7 @@ pub struct EvaluateSection {
     pub batch_size: u64,
     /// Threads that decode and resize images.
     pub num_workers: u64,
-    /// What to measure: a checkpoint folder, a .safetensors or an .onnx file.
+    /// What to measure: a checkpoint folder, a weights file, hf:owner/name or an .onnx file.
     pub checkpoint: Option<PathBuf>,
     /// GPUs that measure.
     pub num_gpus: u64,
@@ -26,25 +26,57 @@ pub struct EvaluateSection {
     pub results_dir: Option<PathBuf>,
     /// TensorRT engine to measure instead of a checkpoint.
     pub trt_engine: Option<PathBuf>,
-    /// Prompts, one a line.
+    /// Texts without a hit, one a line: the best images for each are listed.
     pub text_file: Option<PathBuf>,
     /// What counts as a hit when attributes are searched for.
     pub pas_ground_truth_mode: String,
     /// As dataset.val.ground_truth, for the evaluate action.
     pub ground_truth: GroundTruth,
+    /// Format of the file with the outcome of every query; null writes none.
+    pub per_query: Option<TableFormat>,
+    /// How many of the worst queries are listed in each direction.
+    pub worst_queries: u64,
+    /// Naming the classes of images.
+    pub classification: ClassificationSection,
+}
+
+/// `evaluate.classification`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassificationSection {
+    /// Folder, or archive, with a folder of images for each class, or with the images that labels_file names.
+    pub image_dir: Option<PathBuf>,
+    /// Lines of an image, a comma or tab, and its class, instead of folders.
+    pub labels_file: Option<PathBuf>,
+    /// Labelled images that knn and linear_probe learn from.
+    pub train_image_dir: Option<PathBuf>,
+    /// Classes of those images, as in labels_file.
+    pub train_labels_file: Option<PathBuf>,
+    /// Names of the classes, in the order of their sorted labels; empty takes the labels.
+    pub class_names: Vec<String>,
+    /// File of class names, one a line, or of lines of a label, a tab and its name.
+    pub class_names_file: Option<PathBuf>,
+    /// Prompts of a class: a bundled set, or a file with one template a line.
+    pub templates: String,
+    /// How classes are found.
+    pub methods: Vec<String>,
+    /// Neighbours that vote.
+    pub knn_k: u64,
+    /// Inverse strength of the probe's penalty; null chooses it on a fifth of the training images.
+    pub probe_c: Option<f64>,
 }
 
 /// `inference`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InferenceSection {
-    /// Sources of images, and of captions where caption_dir is set.
+    /// Sources of images.
     pub datasets: Vec<DataSource>,
     /// Images or texts embedded at once.
     pub batch_size: u64,
     /// Threads that decode and resize images.
     pub num_workers: u64,
-    /// What embeds: a checkpoint folder, a .safetensors or an .onnx file.
+    /// What embeds: a checkpoint folder, a weights file, hf:owner/name or an .onnx file.
     pub checkpoint: Option<PathBuf>,
     /// GPUs that embed.
     pub num_gpus: u64,
@@ -56,6 +88,8 @@ pub struct InferenceSection {
     pub trt_engine: Option<PathBuf>,
     /// Texts to embed, one a line.
     pub text_file: Option<PathBuf>,
+    /// Format of the files.
+    pub output_format: EmbeddingsFormat,
 }
 
 /// `export`.
@@ -174,4 +208,50 @@ pub enum GroundTruth {
     Paired,
     /// Every item that shares the caption.
     CaptionGroups,
+}
+
+/// A format of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableFormat {
+    /// Comma-separated values.
+    Csv,
+    /// Parquet.
+    Parquet,
+}
+
+impl TableFormat {
+    /// Its ending.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// A format of embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmbeddingsFormat {
+    /// HDF5, in TAO's layout.
+    H5,
+    /// safetensors, with the names of the rows beside the embeddings.
+    Safetensors,
+    /// NumPy's, with the names of the rows in a file of their own.
+    Npy,
+    /// Parquet.
+    Parquet,
+}
+
+impl EmbeddingsFormat {
+    /// Its ending.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::H5 => "h5",
+            Self::Safetensors => "safetensors",
+            Self::Npy => "npy",
+            Self::Parquet => "parquet",
+        }
+    }
 }

@@ -17,8 +17,8 @@ pub use dataset::{
     WdsSection,
 };
 pub use deploy::{
-    EncoderType, EngineType, EvaluateSection, ExportSection, GenTrtEngineSection, GroundTruth, InferenceSection,
-    TensorrtSection, WeightsType,
+    ClassificationSection, EmbeddingsFormat, EncoderType, EngineType, EvaluateSection, ExportSection,
+    GenTrtEngineSection, GroundTruth, InferenceSection, TableFormat, TensorrtSection, WeightsType,
 };
 pub use model::{ModelSection, PeftSection, PeftTower};
 pub use train::{
