@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
             Problem::new("no model is named").help("name a study with --parent, or a model with --checkpoint");
         return Err(Problems::one(ExitCode::Usage, problem));
     }
-    if !args.place.exists() {
+    if !args.place.exists() && !args.place.to_string_lossy().contains("://") {
         let problem = Problem::new(format!("{} does not exist", args.place.display()));
         return Err(Problems::one(ExitCode::NotFound, problem));
     }

@@ -30,7 +30,7 @@ impl Labelled {
     /// One `BadData` failure that tells of everything that is wrong; `Io` for what cannot be read.
     pub fn open(image_dir: &Path, list: Option<&Path>, archives_to: &Path) -> Result<Self, Failure> {
         std::fs::create_dir_all(archives_to).map_err(with_path(archives_to))?;
-        let folder = Folder::open(image_dir, archives_to)?;
+        let folder = Folder::open(image_dir, archives_to, &|name| is_image(Path::new(name)))?;
         let mut problems = Vec::new();
         let found = match list {
             None => Self::by_folder(&folder, &mut problems)?,
