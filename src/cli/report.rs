@@ -6,7 +6,6 @@ use super::{output, study};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::files;
-use crate::base::time::Timestamp;
 use crate::report::content::Content;
 use crate::report::draw::png;
 use crate::report::{markdown, page, plot};
@@ -47,7 +46,7 @@ pub enum Format {
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let format = args.format.or_else(|| of_name(args.output.as_deref())).unwrap_or(Format::Html);
     let (dir, state) = study::open(&args.study)?;
-    let content = Content::gather(&dir, &state, Timestamp::now(), &thumbnail);
+    let content = Content::gather(&dir, &state, study::moment(&dir, &state), &thumbnail);
     let text = match format {
         Format::Html => page::html(&content),
         Format::Md => markdown::report(&content),

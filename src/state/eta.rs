@@ -38,7 +38,8 @@ pub(super) fn remaining(state: &StudyState, now: Timestamp) -> Option<f64> {
     let slots = used.len().max(active).max(1);
     if WAITING.contains(&meta.scheduler.as_str()) && meta.rungs.len() > 1 {
         let rungs: Vec<f64> = meta.rungs.iter().map(|r| f64::from(*r)).collect();
-        return Some(at_rungs(state, &rungs, waiting, full) * pace / slots as f64);
+        let untold: f64 = state.trials.values().map(|t| untold(t, now)).sum();
+        return Some((at_rungs(state, &rungs, waiting, full) * pace - untold).max(0.0) / slots as f64);
     }
     let length = Length::of(state, full);
     let mut ends = vec![0.0_f64; slots];
