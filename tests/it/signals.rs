@@ -39,20 +39,26 @@ fn healthy_run_reports_how_its_embeddings_lie_and_no_sign() {
 #[test]
 fn loss_that_leaps_is_told_and_ends_the_run_where_it_should() {
     let toy = Toy::new(16);
-    let both = ["train.num_epochs=60", "train.optim.scheduler=constant", "train.optim.logit_lr=0"];
+    // Every batch holds all pairs, so that nothing but learning moves the loss.
+    let both = [
+        "train.num_epochs=100",
+        "train.optim.scheduler=constant",
+        "train.optim.logit_lr=0",
+        "dataset.train.batch_size=16",
+    ];
     let steady = toy.spec(&both);
     // Weights that went nowhere in particular know nothing: the loss is that of chance or worse.
     let leap = ["train.optim.vision_lr=300", "train.optim.text_lr=300"];
     let after = |name: &str, policy: &str| {
-        toy.run(name, &toy.job(40), &steady).1.unwrap();
+        toy.run(name, &toy.job(80), &steady).1.unwrap();
         let spec = toy.spec(&[&both[..], &leap[..], &[policy]].concat());
-        let (dir, outcome) = toy.run(name, &toy.job(41), &spec);
+        let (dir, outcome) = toy.run(name, &toy.job(82), &spec);
         let told: Vec<Signal> = signals(&events(&dir)).into_iter().filter(|s| s.kind == "loss_spiked").collect();
         (told, outcome)
     };
     let (told, outcome) = after("warn", "train.on_loss_spike=warn");
     outcome.unwrap();
-    assert_eq!(told.iter().map(|s| (s.epoch, s.step)).collect::<Vec<_>>(), [(41, 82)], "{told:?}");
+    assert_eq!(told.iter().map(|s| (s.epoch, s.step)).collect::<Vec<_>>(), [(82, 82)], "{told:?}");
     let (told, outcome) = after("stop", "train.on_loss_spike=stop");
     let failure = outcome.unwrap_err();
     assert_eq!((failure.kind, &failure.message), (FailureKind::LossSpike, &told[0].message));
