@@ -1,6 +1,7 @@
 //! `gen_trt_engine`: one engine for every graph that the given name stands for. An engine has its name only when it is
 //! whole, and then its metadata lies beside it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,11 +10,12 @@ use serde_json::{Value, json};
 use super::profile::{self, Batches};
 use crate::base::files::{self, StagingFolder, with_path};
 use crate::journal::failure::{Failure, FailureKind};
-use crate::onnx::proto::ModelProto;
+use crate::onnx::pin::{self, Pin};
+use crate::onnx::proto::{ModelProto, data_type};
 use crate::onnx::{external, half};
 use crate::trt::builder::{self, InputProfile, Request};
 use crate::trt::library;
-use crate::trt::target::Target;
+use crate::trt::target::{self, Target};
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -28,9 +30,11 @@ pub struct Plan<'a> {
     pub batches: Batches,
     /// Whether the engine computes in 16-bit floats.
     pub half: bool,
+    /// Layers that compute in another precision.
+    pub pins: &'a [Pin],
     /// Scratch memory in MiB; 0 leaves it to the builder.
     pub workspace_mib: u64,
-    /// GPUs; none means all that one engine can hold.
+    /// GPUs; none means the one of this machine, and without one all that one engine can hold.
     pub targets: &'a [Target],
     /// Keep every message of the builder in `<engine>.log`.
     pub verbose: bool,
@@ -111,27 +115,24 @@ fn build_one(plan: &Plan<'_>, onnx: &Path, engine: &Path) -> Result<Built, Failu
     let folder = engine.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(with_path(folder))?;
     let facts = facts(&model);
-    let targets = if plan.targets.is_empty() { Target::TOGETHER } else { plan.targets };
-    let request = |file| Request {
-        onnx: file,
+    let request = |onnx, targets| Request {
+        onnx,
         profiles: &profiles,
         workspace_mib: plan.workspace_mib,
         targets,
         verbose: plan.verbose,
     };
-    let built = if plan.half {
+    let (built, targets) = if plan.half || !plan.pins.is_empty() {
         external::load_weights(&mut model, onnx).map_err(unreadable)?;
-        half::convert(&mut model).map_err(|why| {
-            let why = format!("{}: {why}; set gen_trt_engine.tensorrt.data_type to fp32", onnx.display());
-            Failure::new(FailureKind::SpecInvalid, why)
-        })?;
+        bring(plan, &mut model)
+            .map_err(|why| Failure::new(FailureKind::SpecInvalid, format!("{}: {why}", onnx.display())))?;
         let staging = StagingFolder::beside(engine)?;
-        let file = staging.path().join("half.onnx");
+        let file = staging.path().join("engine.onnx");
         external::write(model, &file, external::LIMIT)?;
-        builder::build(&request(&file))?
+        for_targets(plan, &mut notes, |targets| builder::build(&request(&file, targets)))?
     } else {
         drop(model);
-        builder::build(&request(onnx))?
+        for_targets(plan, &mut notes, |targets| builder::build(&request(onnx, targets)))?
     };
     if plan.verbose {
         files::atomic_write(&engine.with_extension("engine.log"), built.messages.join("\n").as_bytes())?;
@@ -145,6 +146,34 @@ fn build_one(plan: &Plan<'_>, onnx: &Path, engine: &Path) -> Result<Built, Failu
     files::atomic_write(&metadata, text.as_bytes())?;
     copy_sidecars(plan)?;
     Ok(Built { engine: engine.to_owned(), metadata, bytes: built.bytes.len() as u64, notes })
+}
+
+/// Brings a graph to the precision of the plan, and single layers of it to theirs.
+fn bring(plan: &Plan<'_>, model: &mut ModelProto) -> Result<(), String> {
+    if plan.half {
+        half::convert(model).map_err(|why| format!("{why}; set gen_trt_engine.tensorrt.data_type to fp32"))?;
+    }
+    let base = if plan.half { data_type::FLOAT16 } else { data_type::FLOAT };
+    pin::apply(model, plan.pins, base).map_err(|why| format!("gen_trt_engine.tensorrt.layers_precision: {why}"))
+}
+
+/// Builds for the GPUs of the plan: those that are named, or the present one. Where there is none, or the library does not
+/// know it, for all that one engine can hold.
+fn for_targets<'a>(
+    plan: &Plan<'a>,
+    notes: &mut Vec<String>,
+    build: impl Fn(&'a [Target]) -> Result<builder::Engine, Failure>,
+) -> Result<(builder::Engine, &'a [Target]), Failure> {
+    if !plan.targets.is_empty() || Target::TOGETHER.is_empty() {
+        return Ok((build(plan.targets)?, plan.targets));
+    }
+    if target::has_gpu() {
+        match build(&[]) {
+            Ok(engine) => return Ok((engine, &[])),
+            Err(failure) => notes.push(format!("built ahead of time, not for the GPU of this machine: {failure}")),
+        }
+    }
+    Ok((build(Target::TOGETHER)?, Target::TOGETHER))
 }
 
 /// `<engine>.json`.
@@ -177,17 +206,29 @@ fn describe(
     Ok(json!({
         "version": 1,
         "cliptune": env!("CARGO_PKG_VERSION"),
-        "builder": {"name": "TensorRT-RTX", "version": library::version()},
+        "builder": {"name": library::NAME, "version": library::version()},
         "precision": if plan.half { "fp16" } else { "fp32" },
+        "layers_precision": plan.pins.iter().map(|p| (p.layers.as_str(), precision(p.element))).collect::<BTreeMap<_, _>>(),
+        // None: the GPU that it was built on.
         "compute_capabilities": targets,
         "workspace_mib": plan.workspace_mib,
         "profile": profiles,
         "inputs": built.inputs,
         "outputs": built.outputs,
-        "onnx": {"path": onnx, "sha256": files::sha256(onnx)?},
-        "engine": {"path": engine, "sha256": files::sha256(engine)?, "bytes": built.bytes.len()},
+        "onnx": {"path": beside(onnx, engine), "sha256": files::sha256(onnx)?},
+        "engine": {"path": beside(engine, engine), "sha256": files::sha256(engine)?, "bytes": built.bytes.len()},
         "graph": facts,
     }))
+}
+
+fn precision(element: i32) -> &'static str {
+    if element == data_type::FLOAT16 { "fp16" } else { "fp32" }
+}
+
+/// The name alone of what lies in the folder of the engine, which may move with all of it.
+fn beside<'a>(file: &'a Path, engine: &Path) -> &'a Path {
+    let name = file.file_name().map(Path::new).unwrap_or(file);
+    if file.parent() == engine.parent() { name } else { file }
 }
 
 /// The configuration and the tokenizer of the export go with the engine.

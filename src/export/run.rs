@@ -154,12 +154,11 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     let start = Instant::now();
     for (i, (towers, target)) in (1..).zip(&targets) {
         task.set(i, &format!("writing {}", target.file_name().unwrap_or_default().display()));
-        let graph = graph::build(&weights, &config, *towers, request.options, &metadata)?;
-        let faults = check::faults(&graph.proto);
-        if !faults.is_empty() {
+        let mut graph = graph::build(&weights, &config, *towers, request.options, &metadata)?;
+        check::complete(&mut graph.proto).map_err(|faults| {
             let why = format!("the graph of {} is malformed: {}", target.display(), faults.join("; "));
-            return Err(Failure::new(FailureKind::Unknown, why));
-        }
+            Failure::new(FailureKind::Unknown, why)
+        })?;
         staged.extend(external::write(graph, &staged_name(target), request.external_limit)?);
     }
     seconds.write = start.elapsed().as_secs_f64();
@@ -191,7 +190,7 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
             "libtorch": "2.11.0",
             "opset": opset,
         }),
-        weights: json!({"path": request.weights, "sha256": weights_hash, "stored_as": request.options.storage.name()}),
+        weights: json!({"path": beside(request.weights, folder), "sha256": weights_hash, "stored_as": request.options.storage.name()}),
     };
     let text = serde_json::to_string_pretty(&record).map_err(std::io::Error::from)?;
     files::atomic_write(&parity, text.as_bytes())?;
@@ -236,6 +235,12 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     files::sync_folder(&parity)?;
     others.extend([config_file, tokenizer_folder]);
     Ok(Exported { graphs, others, parity, reports })
+}
+
+/// The name alone of what lies in the folder of the graphs, which may move with all of it.
+fn beside<'a>(file: &'a Path, folder: &Path) -> &'a Path {
+    let name = file.file_name().map(Path::new).unwrap_or(file);
+    if file.parent() == Some(folder) { name } else { file }
 }
 
 /// The graphs to write, with their files.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::proto::{ModelProto, TensorProto, data_type};
+use super::shapes;
 
 /// Every fault of `model`; none means that it is well formed.
 ///
@@ -44,6 +45,22 @@ pub fn faults(model: &ModelProto) -> Vec<String> {
         faults.push(format!("nothing defines the output {}", output.name));
     }
     faults
+}
+
+/// Checks `model` and gives every value its shape.
+///
+/// # Errors
+/// Every fault; or else the first node whose inputs do not fit it.
+pub fn complete(model: &mut ModelProto) -> Result<(), Vec<String>> {
+    let faults = faults(model);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let shapes = shapes::infer(model).map_err(|why| vec![why])?;
+    if let Some(graph) = &mut model.graph {
+        graph.value_info = shapes;
+    }
+    Ok(())
 }
 
 fn tensor_fault(tensor: &TensorProto) -> Option<String> {

@@ -233,7 +233,7 @@ impl GraphBuilder {
     }
 }
 
-fn value_info(name: &str, elem_type: i32, dims: &[Dim]) -> ValueInfoProto {
+pub(super) fn value_info(name: &str, elem_type: i32, dims: &[Dim]) -> ValueInfoProto {
     let dim = dims.iter().map(|d| DimensionProto { value: Some(d.clone()) }).collect();
     let tensor_type = Some(TensorTypeProto { elem_type, shape: Some(TensorShapeProto { dim }) });
     ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) }

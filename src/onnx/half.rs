@@ -114,7 +114,7 @@ fn casts(graph: &mut GraphProto) {
     graph.node.splice(0..0, first);
 }
 
-fn cast(from: &str, to: &str, element: i32) -> NodeProto {
+pub(super) fn cast(from: &str, to: &str, element: i32) -> NodeProto {
     NodeProto {
         op_type: "Cast".into(),
         name: format!("{to}.cast"),

@@ -21,6 +21,7 @@ pub fn keep_outputs(model: &mut ModelProto, outputs: &[&str]) {
     graph.node.retain(|_| kept.pop().unwrap_or(true));
     graph.initializer.retain(|t| needed.contains(&t.name));
     graph.input.retain(|i| needed.contains(&i.name));
+    graph.value_info.retain(|v| needed.contains(&v.name));
 }
 
 #[cfg(test)]

@@ -28,17 +28,12 @@ const DEPLOY: &[Row] = &[
     Row { key: "evaluate.num_gpus", refused: |s| s.evaluate.num_gpus > 1, why: "one device measures" },
     Row { key: "inference.num_gpus", refused: |s| s.inference.num_gpus > 1, why: "one device embeds" },
     Row { key: "export.input_channel", refused: |s| s.export.input_channel != 3, why: "images have three channels" },
-    Row {
-        key: "gen_trt_engine.tensorrt.layers_precision",
-        refused: |s| !s.gen_trt_engine.tensorrt.layers_precision.is_empty(),
-        why: "the whole engine has one precision",
-    },
 ];
 
 /// Everything that is asked for and not offered.
 pub(super) fn run(action: Action, spec: &Spec) -> Vec<Finding> {
     let rows = match action {
-        Action::Train => TRAIN,
+        Action::Train | Action::Select => TRAIN,
         Action::Evaluate | Action::Inference | Action::Export | Action::GenTrtEngine => DEPLOY,
     };
     rows.iter()

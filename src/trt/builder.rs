@@ -32,7 +32,7 @@ pub struct Request<'a> {
     pub profiles: &'a [InputProfile],
     /// Scratch memory in MiB; 0 leaves it to the builder.
     pub workspace_mib: u64,
-    /// The GPUs; none means the GPU of this machine.
+    /// The GPUs; none means the GPU of this machine, the only one that TensorRT without RTX builds for.
     pub targets: &'a [Target],
     /// Whether every message of the builder is kept.
     pub verbose: bool,
@@ -82,7 +82,7 @@ pub fn build(request: &Request<'_>) -> Result<Engine, Failure> {
         let mut said = messages.up_to(Severity::Error);
         said.truncate(5);
         let said = if said.is_empty() { String::new() } else { format!(":\n{}", said.join("\n")) };
-        let message = format!("{}: TensorRT-RTX cannot build an engine of it: {e}{said}", request.onnx.display());
+        let message = format!("{}: {} cannot build an engine of it: {e}{said}", request.onnx.display(), library::NAME);
         Failure::new(FailureKind::Unknown, message)
     })
 }
@@ -99,6 +99,7 @@ fn build_with(request: &Request<'_>, messages: &Messages) -> trtx::Result<Engine
         let bytes = usize::try_from(request.workspace_mib << 20).unwrap_or(usize::MAX);
         config.set_memory_pool_limit(MemoryPoolType::kWORKSPACE, bytes);
     }
+    #[cfg(not(feature = "tensorrt-enterprise"))]
     if !request.targets.is_empty() {
         config.set_nb_compute_capabilities(i32::try_from(request.targets.len()).unwrap_or(0))?;
         for (index, target) in (0..).zip(request.targets) {

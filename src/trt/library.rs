@@ -1,4 +1,4 @@
-//! The two shared libraries of TensorRT-RTX: where they lie, loading them once, and what to say when they are missing.
+//! The two shared libraries of TensorRT: where they lie, loading them once, and what to say when they are missing.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -6,7 +6,25 @@ use std::sync::Mutex;
 use crate::base::libraries::Library;
 use crate::journal::failure::{Failure, FailureKind};
 
+/// Which TensorRT this program is for.
+pub const NAME: &str = BUILDER.title;
+
 /// The builder.
+#[cfg(feature = "tensorrt-enterprise")]
+pub const BUILDER: Library = Library {
+    title: "TensorRT",
+    file: "libnvinfer.so",
+    variable: "CLIPTUNE_TENSORRT_DIR",
+    package_folder: "tensorrt_libs",
+    package: "tensorrt-cu13-libs",
+};
+
+/// The parser of ONNX files.
+#[cfg(feature = "tensorrt-enterprise")]
+pub const PARSER: Library = Library { title: "TensorRT's ONNX parser", file: "libnvonnxparser.so", ..BUILDER };
+
+/// The builder.
+#[cfg(not(feature = "tensorrt-enterprise"))]
 pub const BUILDER: Library = Library {
     title: "TensorRT-RTX",
     file: "libtensorrt_rtx.so",
@@ -16,6 +34,7 @@ pub const BUILDER: Library = Library {
 };
 
 /// The parser of ONNX files.
+#[cfg(not(feature = "tensorrt-enterprise"))]
 pub const PARSER: Library =
     Library { title: "TensorRT-RTX's ONNX parser", file: "libtensorrt_onnxparser_rtx.so", ..BUILDER };
 

@@ -1,7 +1,8 @@
 //! Floor 3: building TensorRT engines of ONNX files, and running them; knows no model.
 //!
-//! The library is TensorRT-RTX, loaded when it is first needed. It builds ahead of time, for GPUs that need not be in
-//! this machine; its engines are finished for the GPU at hand when they are first loaded.
+//! The library is loaded when it is first needed. By default it is TensorRT-RTX, which builds ahead of time, for GPUs that
+//! need not be in this machine, and finishes its engines for the GPU at hand when they are first loaded. With the feature
+//! `tensorrt-enterprise` it is TensorRT for data-centre GPUs, which builds on the GPU that its engines are for.
 
 pub mod builder;
 pub mod library;

@@ -1,6 +1,19 @@
 //! The GPUs an engine is built for, by compute capability.
 
+use std::path::Path;
+
+#[cfg(not(feature = "tensorrt-enterprise"))]
 use trtx::ComputeCapability;
+
+use super::library;
+
+/// Where the driver lists the GPUs of this machine.
+const DRIVER: &str = "/proc/driver/nvidia/gpus";
+
+/// Whether this machine has an NVIDIA GPU.
+pub fn has_gpu() -> bool {
+    Path::new(DRIVER).read_dir().is_ok_and(|mut gpus| gpus.next().is_some())
+}
 
 /// A compute capability that the builder can target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +36,12 @@ impl Target {
     /// Every target, oldest first.
     pub const ALL: [Self; 6] = [Self::Sm75, Self::Sm80, Self::Sm86, Self::Sm89, Self::Sm120, Self::Sm121];
 
-    /// What one engine can hold together.
-    pub const TOGETHER: &'static [Self] = &[Self::Sm80, Self::Sm86, Self::Sm89, Self::Sm120, Self::Sm121];
+    /// What one engine can hold together; TensorRT without RTX builds for the present GPU alone.
+    pub const TOGETHER: &'static [Self] = if cfg!(feature = "tensorrt-enterprise") {
+        &[]
+    } else {
+        &[Self::Sm80, Self::Sm86, Self::Sm89, Self::Sm120, Self::Sm121]
+    };
 
     /// Its name, such as `8.6`.
     pub fn name(self) -> &'static str {
@@ -41,14 +58,19 @@ impl Target {
     /// The target called `name`, or else a message that lists what there is.
     ///
     /// # Errors
-    /// When no target is called so.
+    /// When no target is called so, or none can be chosen.
     pub fn from_name(name: &str) -> Result<Self, String> {
+        if cfg!(feature = "tensorrt-enterprise") {
+            let why = "builds for the GPU of the machine it runs on: leave the list empty, or use a program with TensorRT-RTX";
+            return Err(format!("{} {why}", library::NAME));
+        }
         Self::ALL.into_iter().find(|t| t.name() == name.trim()).ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.iter().map(|t| t.name()).collect();
             format!("TensorRT-RTX cannot build for compute capability {name}; it can for {}", names.join(", "))
         })
     }
 
+    #[cfg(not(feature = "tensorrt-enterprise"))]
     pub(super) fn capability(self) -> ComputeCapability {
         match self {
             Self::Sm75 => ComputeCapability::kSM75,
@@ -65,6 +87,7 @@ impl Target {
 mod tests {
     use super::*;
 
+    #[cfg(not(feature = "tensorrt-enterprise"))]
     #[test]
     fn from_name_unknown_capability_lists_the_known() {
         assert_eq!(Target::from_name("8.6"), Ok(Target::Sm86));

@@ -13,6 +13,7 @@ use crate::journal::failure::{Failure, FailureKind};
 use crate::journal::job::{Action, Job};
 use crate::journal::layout::JobDir;
 use crate::journal::writer::Writer;
+use crate::onnx::pin::Pin;
 use crate::spec::Spec;
 use crate::spec::sections::EngineType;
 use crate::trt::target::Target;
@@ -31,14 +32,16 @@ pub fn run(
     let section = &spec.gen_trt_engine;
     let rt = &section.tensorrt;
     let onnx_file = onnx_file(spec)?;
-    if !rt.layers_precision.is_empty() {
-        let why = "gen_trt_engine.tensorrt.layers_precision: TensorRT-RTX takes the precision of each layer from the graph; leave the list empty";
-        return Err(invalid(why.into()));
-    }
+    let pins: Result<Vec<Pin>, String> = rt.layers_precision.iter().map(|text| Pin::parse(text)).collect();
+    let pins = pins.map_err(|why| invalid(format!("gen_trt_engine.tensorrt.layers_precision: {why}")))?;
     if section.timing_cache.is_some() {
         artifact::note(
             events,
-            "gen_trt_engine.timing_cache is not used: TensorRT-RTX chooses kernels when the engine is loaded",
+            if cfg!(feature = "tensorrt-enterprise") {
+                "gen_trt_engine.timing_cache is not used: the bindings of TensorRT offer no timing cache"
+            } else {
+                "gen_trt_engine.timing_cache is not used: TensorRT-RTX times no kernels when it builds, it chooses them when the engine is loaded"
+            },
         )?;
     }
     let targets: Result<Vec<Target>, String> =
@@ -52,6 +55,7 @@ pub fn run(
         batch_size: section.batch_size,
         batches,
         half: rt.data_type == EngineType::Fp16,
+        pins: &pins,
         workspace_mib: rt.workspace_size,
         targets: &targets,
         verbose: section.verbose,

@@ -10,6 +10,7 @@ use cliptune::export::run;
 use cliptune::infer::onnx::OnnxEmbedder;
 use cliptune::journal::failure::FailureKind;
 use cliptune::onnx::external;
+use cliptune::onnx::pin::Pin;
 use cliptune::onnx::runtime::Load;
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
@@ -132,6 +133,7 @@ fn engines_of_separate_graphs_come_with_metadata() {
         batch_size: -1,
         batches: Batches::new(-1, 1, 2, 4).unwrap(),
         half: true,
+        pins: &[Pin::parse("*.softmax:fp32").unwrap()],
         workspace_mib: 64,
         targets: &[],
         verbose: false,
@@ -151,6 +153,7 @@ fn engines_of_separate_graphs_come_with_metadata() {
     let metadata: Value = serde_json::from_slice(&fs::read(&built[0].metadata).unwrap()).unwrap();
     assert_eq!(metadata["profile"][0]["max"], json!([4, 3, 16, 16]));
     assert_eq!(metadata["precision"], "fp16");
+    assert_eq!(metadata["layers_precision"], json!({"*.softmax": "fp32"}));
     assert_eq!(metadata["graph"]["preprocess"]["size"], 16);
     assert!(metadata["graph"]["logit_scale"].as_f64().unwrap() > 1.0);
     assert_eq!(metadata["engine"]["bytes"].as_u64().unwrap(), built[0].bytes);

@@ -1,6 +1,9 @@
-//! One model at its full size, saved, loaded and compared with transformers (`tests/golden/models/make_full.py`).
+//! One model at its full size, saved, loaded and compared with transformers (`tests/golden/models/make_full.py`), and
+//! exported.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use cliptune::model::{Clip, ClipConfig, weights};
 use tch::{Device, Tensor};
@@ -54,5 +57,62 @@ fn full_size_model_is_saved_loaded_and_embeds_as_the_reference() {
         let off = (&own - &expected[key]).abs().max().double_value(&[]);
         // The embeddings' values are about 1.
         assert!(off < 1e-4, "{key}: off by {off}");
+    }
+}
+
+/// Runs a command and returns the most memory that it had, in bytes.
+fn peak_of(mut command: Command) -> u64 {
+    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+        peak = line.unwrap_or(0_u64).max(peak);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(child.wait().unwrap().success());
+    peak << 10
+}
+
+/// Prints how long the writing of full-size random weights and of their graph takes, how much memory the export has, and how
+/// near the graph is to the model.
+#[test]
+#[ignore = "a measurement: benches/export/run.sh; takes 7 GB of memory and 14 GB of disk"]
+fn export_at_full_size() {
+    let kind = "siglip2-so400m-patch16-256";
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = dir.path().join(weights::FILE);
+    let model = Clip::new(&ClipConfig::resolve(kind, None).unwrap(), Device::Cpu, 0).unwrap();
+    let start = Instant::now();
+    model.save(&file).unwrap();
+    let writing = start.elapsed().as_secs_f64();
+    drop(model);
+    let bytes = std::fs::metadata(&file).unwrap().len();
+    let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/vocabularies/gemma");
+    for kind_of_number in ["fp32", "fp16"] {
+        let out = dir.path().join(kind_of_number);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cliptune"));
+        command.arg("export").arg(format!("model.type={kind}")).arg(format!("results_dir={}", out.display()));
+        command.arg(format!("export.checkpoint={}", file.display())).arg(format!("export.data_type={kind_of_number}"));
+        command.arg(format!("model.tokenizer_path={}", tokenizer.display())).arg("export.parity_samples=4");
+        let start = Instant::now();
+        let peak = peak_of(command);
+        let whole = start.elapsed().as_secs_f64();
+        let parity = std::fs::read(out.join("export/parity.json")).unwrap();
+        let parity: serde_json::Value = serde_json::from_slice(&parity).unwrap();
+        let seconds = |part: &str| parity["seconds"][part].as_f64().unwrap();
+        let cosine = |tower: &str| parity["graphs"][0][tower]["worst_cosine"].as_f64().unwrap();
+        let figures = serde_json::json!({
+            "weights_gb": bytes as f64 / 1e9,
+            "data_type": kind_of_number,
+            "write_weights_s": writing,
+            "write_graph_s": seconds("write"),
+            "ratio": seconds("write") / writing,
+            "whole_s": whole,
+            "peak_over_weights": peak as f64 / bytes as f64,
+            "worst_cosine": cosine("image").min(cosine("text")),
+        });
+        println!("{figures}");
+        std::fs::remove_dir_all(out).unwrap();
     }
 }

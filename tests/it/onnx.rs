@@ -17,8 +17,8 @@ use crate::exported::{self, FAMILIES, OPTIONS};
 
 fn draw(model: &Clip, towers: Towers, options: Options) -> Model {
     let weights = Weights::of(model).unwrap();
-    let graph = graph::build(&weights, model.config(), towers, options, &[]).unwrap();
-    assert_eq!(check::faults(&graph.proto), Vec::<String>::new());
+    let mut graph = graph::build(&weights, model.config(), towers, options, &[]).unwrap();
+    assert_eq!(check::complete(&mut graph.proto), Ok(()));
     graph
 }
 
@@ -62,6 +62,37 @@ fn graphs_of_every_family_equal_the_reference() {
             }
         }
     }
+}
+
+/// What ONNX itself says of the graphs of every family, tower, operator set, batch and kind of number.
+#[test]
+#[ignore = "needs Python's onnx: tests/golden/onnx/fetch.sh"]
+fn graphs_pass_the_checker_of_onnx_and_have_the_shapes_it_infers() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut count = 0;
+    for family in FAMILIES {
+        let model = exported::model(family);
+        for towers in [Towers::Combined, Towers::Vision, Towers::Text] {
+            for (opset, batch, storage) in
+                [(17, None, Storage::Fp32), (18, Some(3), Storage::Fp16), (21, None, Storage::Bf16)]
+            {
+                let graph = draw(&model, towers, Options { opset, batch, storage });
+                let onnx = dir.path().join(format!("{family}_{towers:?}_{opset}.onnx"));
+                external::write(graph, &onnx, if opset == 18 { 1000 } else { external::LIMIT }).unwrap();
+                count += 1;
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = std::process::Command::new("python3")
+        .arg(root.join("tests/golden/onnx/check.py"))
+        .arg(dir.path())
+        .env("PYTHONPATH", root.join(".deps/onnx"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), count.to_string());
 }
 
 #[test]

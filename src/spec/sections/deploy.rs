@@ -162,7 +162,7 @@ pub struct TensorrtSection {
     pub opt_batch_size: u64,
     /// Largest batch the engine takes.
     pub max_batch_size: u64,
-    /// Precision of single layers, as layer:precision.
+    /// Precision of single layers, as LAYER:fp32 or LAYER:fp16; in the name of a node `*` stands for anything.
     pub layers_precision: Vec<String>,
     /// Precision of the engine.
     pub data_type: EngineType,
