@@ -1,4 +1,4 @@
-//! The five actions; journals, specs and the command line all speak of them.
+//! The five actions, and the one that a promotion alone starts; journals, specs and the command line all speak of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +16,12 @@ pub enum Action {
     Export,
     /// Build TensorRT engines.
     GenTrtEngine,
+    /// Make and measure what might be promoted. A promotion starts it; there is no command and no section of it.
+    Select,
 }
 
 impl Action {
-    /// Every action.
+    /// Every action that a user starts.
     pub const ALL: [Self; 5] = [Self::Train, Self::Evaluate, Self::Inference, Self::Export, Self::GenTrtEngine];
 
     /// The name on the command line and in specs.
@@ -30,7 +32,13 @@ impl Action {
             Self::Inference => "inference",
             Self::Export => "export",
             Self::GenTrtEngine => "gen_trt_engine",
+            Self::Select => "select",
         }
+    }
+
+    /// The action whose rules its spec follows.
+    pub fn of_spec(self) -> Self {
+        if self == Self::Select { Self::Train } else { self }
     }
 
     /// The action called `name`.

@@ -103,7 +103,7 @@ fn prepare(action: Action, resolved: &Resolved, parent_dir: Option<&Path>) -> st
         Action::Inference => &spec.inference.results_dir,
         Action::Export => &spec.export.results_dir,
         Action::GenTrtEngine => &spec.gen_trt_engine.results_dir,
-        Action::Train => &spec.train.results_dir,
+        Action::Train | Action::Select => &spec.train.results_dir,
     };
     let folder = own.clone().unwrap_or_else(|| spec.results_dir.join(action.name()));
     let folder = std::path::absolute(folder)?;

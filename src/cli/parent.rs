@@ -60,7 +60,8 @@ pub(super) fn discover(path: &Path) -> Result<ParentArtifacts, Problems> {
     let study = StudyDir::new(&path);
     let found = if study.exists() {
         ParentArtifacts {
-            checkpoint: folder(JobDir(study.best()).best().0),
+            // What was promoted may be a mixture of several trials.
+            checkpoint: folder(study.promoted()).or_else(|| folder(JobDir(study.best()).best().0)),
             onnx: graph(&study.promoted(), "onnx"),
             engine: graph(&study.promoted(), "engine"),
             spec: spec_tree(&study.spec()),

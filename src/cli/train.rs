@@ -283,12 +283,24 @@ pub(super) fn configure(resolved: &Resolved, resume: bool) -> Result<(StudyConfi
         watch: place.watch,
         resume,
         only_promote: None,
+        candidates: offered(automl),
+        force: false,
         tick: Duration::from_millis(100),
         grace: Duration::from_secs(60),
         patience: launcher::duration(&automl.lost_after),
         kill_orphans: false,
     };
     Ok((config, said))
+}
+
+/// Checkpoints that a promotion is offered.
+fn offered(automl: &sections::AutomlSection) -> usize {
+    let wants_soup = automl.promote_candidates.iter().any(|name| name == "soup");
+    match () {
+        () if automl.promote_candidates.is_empty() => 0,
+        () if wants_soup => usize::try_from(automl.promote_soup).unwrap_or(1),
+        () => 1,
+    }
 }
 
 fn retention(section: &sections::RetentionSection) -> Rule {

@@ -288,7 +288,7 @@ pub enum StudyEvent {
     Promotion {
         /// The trial that is promoted.
         trial: TrialId,
-        /// `checkpoint`, `export`, `parity`, `engine`, `manifest`.
+        /// `checkpoint`, `candidates`, `export`, `parity`, `engine`, `manifest`.
         step: String,
         /// `started`, `done`, `skipped`, `failed`.
         status: String,

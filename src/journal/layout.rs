@@ -65,11 +65,22 @@ impl StudyDir {
     pub fn trial(&self, id: TrialId) -> JobDir {
         JobDir(self.trials().join(id.to_string()))
     }
-    /// What was promoted.
+    /// What is promoted now: where the link of [`Self::promotions`] points, or that folder itself in studies of a version that
+    /// kept one promotion.
     pub fn promoted(&self) -> PathBuf {
+        let (all, current) = (self.promotions(), self.current());
+        let holds_files = !current.exists() && all.join("manifest.json").is_file();
+        if holds_files { all } else { current }
+    }
+    /// Every promotion that is kept, a folder each, and the link to the one that counts.
+    pub fn promotions(&self) -> PathBuf {
         self.0.join("promoted")
     }
-    /// Folders of the jobs that a promotion runs (`export`, `gen_trt_engine`).
+    /// The link to the promotion that counts.
+    pub fn current(&self) -> PathBuf {
+        self.promotions().join("current")
+    }
+    /// Folders of the jobs that a promotion runs (`select`, `export`, `gen_trt_engine`).
     pub fn promotion_job(&self, action: &str) -> JobDir {
         JobDir(self.0.join("promotion").join(action))
     }
@@ -111,6 +122,18 @@ impl JobDir {
     /// What rank `rank` of a training of several processes, from 1, writes for itself: its journal and its console.
     pub fn rank(&self, rank: usize) -> Self {
         Self(self.0.join("ranks").join(rank.to_string()))
+    }
+    /// What the job was offered.
+    pub fn offer(&self) -> PathBuf {
+        self.0.join("offer.json")
+    }
+    /// What it measured and chose.
+    pub fn selection(&self) -> PathBuf {
+        self.0.join("selection.json")
+    }
+    /// The weights it made, where it chose other than those of the best checkpoint.
+    pub fn mixture(&self) -> PathBuf {
+        self.0.join("mixture")
     }
     /// Folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {

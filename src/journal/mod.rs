@@ -9,6 +9,7 @@ pub mod job;
 pub mod layout;
 pub mod line;
 pub mod provenance;
+pub mod selection;
 pub mod signal;
 pub mod spool;
 pub mod tail;

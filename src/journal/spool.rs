@@ -67,6 +67,14 @@ pub enum Command {
     Promote {
         /// The trial; `None` means the best.
         trial: Option<TrialId>,
+        /// Also when it is worse than the baseline.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
+    },
+    /// Make an earlier promotion the current one again.
+    RollBack {
+        /// The name of its folder.
+        to: String,
     },
 }
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod layout;
 pub mod lora;
 pub mod memory;
+pub mod mix;
 pub mod parameters;
 mod patch_dropout;
 pub mod peft;

@@ -251,8 +251,17 @@ pub(super) fn tensor_of(entry: &Entry) -> Result<Tensor, Failure> {
 /// # Errors
 /// `BadCheckpoint` when it is no file of tensors.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, Failure> {
+    read_if(path, |_| true)
+}
+
+/// Reads the tensors of a file whose names are wanted.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_if(path: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, Tensor>, Failure> {
     let file = TensorFile::open(path, Key::from_environment().as_ref())?;
-    file.tensors.iter().map(|(name, entry)| Ok((name.clone(), tensor_of(entry)?))).collect()
+    let wanted = file.tensors.iter().filter(|(name, _)| is_wanted(name));
+    wanted.map(|(name, entry)| Ok((name.clone(), tensor_of(entry)?))).collect()
 }
 
 /// Writes tensors (f32 or i64) durably under their names, encrypted when the environment holds a key.

@@ -33,7 +33,7 @@ type OriginRule = fn(&Spec, &dyn Fn(&str) -> bool) -> Option<Finding>;
 /// The rules of an action.
 fn rules(action: Action) -> &'static [Rule] {
     match action {
-        Action::Train => &[
+        Action::Train | Action::Select => &[
             adaptor_missing,
             nothing_trains,
             train_data_missing,
@@ -56,6 +56,8 @@ fn rules(action: Action) -> &'static [Rule] {
             attributes::balanced,
             attributes::val,
             metrics_measured,
+            candidates_known,
+            alphas_in_range,
         ],
         Action::Evaluate => &[
             adaptor_missing,
@@ -320,6 +322,27 @@ fn jitter_in_range(spec: &Spec) -> Option<Finding> {
             "dataset.augmentation.color_jitter",
             "dataset.augmentation.color_jitter must be [probability, brightness, contrast, saturation, hue], or empty",
             "[] switches it off; the probability is at most 1, the hue at most 0.5, nothing is negative",
+        )
+    })
+}
+
+/// What a promotion may measure beside the best checkpoint.
+const CANDIDATES: [&str; 3] = ["interpolation", "soup", "raw"];
+
+fn candidates_known(spec: &Spec) -> Option<Finding> {
+    let unknown = spec.automl.promote_candidates.iter().find(|name| !CANDIDATES.contains(&name.as_str()))?;
+    let what = format!("automl.promote_candidates names {unknown:?}");
+    let help = format!("use any of {}; [] promotes the best checkpoint as it is", CANDIDATES.join(", "));
+    Some(finding("automl.promote_candidates", what, help))
+}
+
+fn alphas_in_range(spec: &Spec) -> Option<Finding> {
+    let good = spec.automl.promote_alphas.iter().all(|share| 0.0 < *share && *share < 1.0);
+    (!good).then(|| {
+        finding(
+            "automl.promote_alphas",
+            "automl.promote_alphas must be shares between 0 and 1",
+            "[0.25, 0.5, 0.75] is usual; the trained weights themselves are always measured",
         )
     })
 }

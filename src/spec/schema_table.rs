@@ -349,6 +349,12 @@ pub const FIELDS: &[Field] = &[
         .help("How often a trial is tried again when the machine was at fault."),
     Field::new("automl.promote", Kind::Bool, "true")
         .help("Promote the best trial at the end: checkpoint, ONNX, parity, engine, manifest."),
+    Field::new("automl.promote_candidates", Kind::List(Item::Str), "[\"interpolation\", \"soup\", \"raw\"]")
+        .help("What is measured beside the best checkpoint before it is promoted: interpolation with the start weights, soup of the best trials' checkpoints, raw weights where averages were kept. It is confirmed on evaluate.datasets, if there are any."),
+    Field::new("automl.promote_alphas", Kind::List(Item::Float), "[0.25, 0.5, 0.75]")
+        .help("Shares of the trained weights in interpolations with the start weights."),
+    Field::new("automl.promote_soup", Kind::Int, "5").min(2.0).max(100.0)
+        .help("Trials whose best checkpoints may be averaged."),
     Field::new("automl.promote_target_compute", Kind::List(Item::Str), "[]")
         .help("Compute capabilities the engine is built for, such as \"8.6\"; empty means the present GPU, or all that the builder knows."),
     Field::new("automl.retention", Kind::Section, "null")
@@ -568,7 +574,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("gen_trt_engine.tensorrt.max_batch_size", Kind::Int, "16").min(1.0).popular()
         .help("Largest batch the engine takes."),
     Field::new("gen_trt_engine.tensorrt.layers_precision", Kind::List(Item::Str), "[]").automl(false)
-        .help("Precision of single layers, as layer:precision."),
+        .help("Precision of single layers, as LAYER:fp32 or LAYER:fp16; LAYER is the name of a node of the graph, in which * stands for anything."),
     Field::new("gen_trt_engine.tensorrt.data_type", Kind::Choice(&["fp32", "fp16"]), "\"fp32\"")
         .help("Precision of the engine."),
     Field::new("wandb", Kind::Section, "null").automl(false)

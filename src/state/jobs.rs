@@ -101,7 +101,7 @@ pub fn action(dir: &JobDir) -> io::Result<Option<ActionJob>> {
 /// As [`action`].
 pub fn actions(dir: &StudyDir) -> io::Result<Vec<ActionJob>> {
     let mut list = Vec::new();
-    for kind in [Action::Evaluate, Action::Inference, Action::Export, Action::GenTrtEngine] {
+    for kind in [Action::Evaluate, Action::Inference, Action::Select, Action::Export, Action::GenTrtEngine] {
         for folder in [dir.promotion_job(kind.name()), JobDir(dir.path().join(kind.name()))] {
             list.extend(action(&folder)?);
         }

@@ -61,10 +61,15 @@ pub struct Controller {
     pub stopped: Option<(Timestamp, String)>,
 }
 
+/// Whether this is the last word of a promotion; an engine that cannot be built does not end it.
+fn promotion_is_over(step: &str, status: &str) -> bool {
+    (step == "manifest" && status == "done") || (step != "engine" && status == "failed")
+}
+
 /// A step of a promotion as it stands now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromotionStep {
-    /// `checkpoint`, `export`, `parity`, `engine`, `manifest`.
+    /// `checkpoint`, `candidates`, `export`, `parity`, `engine`, `manifest`.
     pub step: String,
     /// `started`, `done`, `skipped`, `failed`.
     pub status: String,
@@ -148,6 +153,8 @@ pub struct StudyState {
     pub promotion: Option<PromotionState>,
     /// A promotion that a user asked for and that has not begun: which trial, `None` for the best.
     pub promotion_wanted: Option<Option<TrialId>>,
+    /// Whether it is promoted even when it is worse than the baseline.
+    pub promotion_forced: bool,
     /// Points that a user asked for and that no trial has yet, oldest first.
     pub enqueued: VecDeque<Params>,
     /// The last sample of each GPU that trials ran on.
@@ -310,7 +317,9 @@ impl StudyState {
     fn wish(&mut self, command: &spool::Command) {
         match command {
             spool::Command::Stop => self.stop_wanted = true,
-            spool::Command::Promote { trial } => self.promotion_wanted = Some(*trial),
+            spool::Command::Promote { trial, force } => {
+                (self.promotion_wanted, self.promotion_forced) = (Some(*trial), *force);
+            }
             spool::Command::StopTrial { trial } | spool::Command::KillTrial { trial } => {
                 self.intend(*trial, Some(Intent::Cancel));
             }
@@ -331,7 +340,7 @@ impl StudyState {
                 self.enqueued.push_back(params.clone());
                 self.ended = None;
             }
-            spool::Command::Pause | spool::Command::Resume => {}
+            spool::Command::Pause | spool::Command::Resume | spool::Command::RollBack { .. } => {}
         }
     }
 
@@ -352,6 +361,9 @@ impl StudyState {
             self.promotion = Some(PromotionState { trial, steps: Vec::new() });
         }
         let Some(promotion) = &mut self.promotion else { return };
+        if promotion_is_over(step, status) {
+            self.promotion_forced = false;
+        }
         let now = PromotionStep { step: step.to_owned(), status: status.to_owned(), detail: detail.to_owned(), ts };
         match promotion.steps.iter_mut().find(|s| s.step == step) {
             Some(old) => *old = now,

@@ -108,10 +108,14 @@ fn pessimistic(interval: Interval, direction: Direction) -> f64 {
     }
 }
 
-/// `Less` when `a` stands above `b` by what is certain of it; without an interval the value itself is all there is.
+/// What is certain of a trial: the pessimistic end of its interval; without one the value itself is all there is.
+pub fn bound(trial: &TrialState, direction: Direction) -> Option<f64> {
+    finite(trial.interval().map(|i| pessimistic(i, direction)).or(trial.value))
+}
+
+/// `Less` when `a` stands above `b` by what is certain of it.
 fn compare(a: &TrialState, b: &TrialState, direction: Direction) -> std::cmp::Ordering {
-    let bound = |t: &TrialState| finite(t.interval().map(|i| pessimistic(i, direction)).or(t.value));
-    rank::compare(bound(a), bound(b), direction).then(a.id.cmp(&b.id))
+    rank::compare(bound(a, direction), bound(b, direction), direction).then(a.id.cmp(&b.id))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::journal::spool::Command;
 use crate::state::{StudyState, TrialState, TrialStatus};
 
 use super::config::StudyConfig;
+use super::promote::versions;
 
 /// The events of a command besides its acceptance.
 ///
@@ -53,8 +54,10 @@ pub fn carry_out(command: &Command, state: &StudyState, config: &StudyConfig) ->
         Command::AddTrials { count: 0 } => Err("no trials to add".to_owned()),
         Command::AddTrials { .. } => Ok(Vec::new()),
         Command::Enqueue { params } => config.points.check(params).map(|()| Vec::new()).map_err(|p| p.to_string()),
-        Command::Promote { trial: None } => Ok(Vec::new()),
-        Command::Promote { trial: Some(id) } => match trial(id)? {
+        // Once more is as good as once: a command that a kill kept from being answered is carried out again.
+        Command::RollBack { to } => versions::switch(&config.dir, to).map(|()| Vec::new()).map_err(|e| e.to_string()),
+        Command::Promote { trial: None, .. } => Ok(Vec::new()),
+        Command::Promote { trial: Some(id), .. } => match trial(id)? {
             t if t.checkpoint.is_none() && t.checkpoints.is_empty() => Err(format!("trial {id} has no checkpoint")),
             _ => Ok(Vec::new()),
         },

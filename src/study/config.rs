@@ -116,6 +116,10 @@ pub struct StudyConfig {
     pub resume: bool,
     /// Whether to leave at once when all is done but a promotion (used by `promote`).
     pub only_promote: Option<Option<TrialId>>,
+    /// Checkpoints that are offered to the candidates of a promotion, the promoted trial's among them; 0 measures none.
+    pub candidates: usize,
+    /// Whether a trial is promoted that is worse than the baseline.
+    pub force: bool,
     /// The GPUs of this machine that the study uses.
     pub watch: Watch,
     /// Time between two looks at the world.

@@ -33,6 +33,14 @@ const PLACE: [&str; 8] = [
     "lost_after",
 ];
 
+/// Sections of the actions that come after training: they say nothing of the trials.
+const AFTERWARDS: [&str; 4] = ["evaluate", "inference", "export", "gen_trt_engine"];
+
+/// Whether a key below `automl` may be another one when the study goes on.
+fn is_open(key: &str) -> bool {
+    PLACE.contains(&key) || BUDGETS.contains(&key) || key.starts_with("promote")
+}
+
 /// The specs of a study's jobs, all from one resolved spec.
 #[derive(Clone, Debug)]
 pub struct SpecSource {
@@ -93,11 +101,13 @@ impl Specs for SpecSource {
 
     fn fingerprint(&self) -> String {
         let mut tree = self.spec.tree.clone();
-        // Where a study lies, what it runs on and how long is no part of what it is: it may be moved, go on elsewhere, longer.
+        // Where a study lies, what it runs on, how long, and what becomes of its best is no part of what it is: it may be moved,
+        // go on elsewhere, longer, and be promoted in another way.
         if let Some(map) = tree.as_object_mut() {
             map.shift_remove("results_dir");
+            AFTERWARDS.iter().for_each(|section| drop(map.shift_remove(*section)));
             if let Some(automl) = map.get_mut("automl").and_then(Value::as_object_mut) {
-                automl.retain(|key, _| !PLACE.contains(&key.as_str()) && !BUDGETS.contains(&key.as_str()));
+                automl.retain(|key, _| !is_open(key));
             }
         }
         format!("{tree}\n{}", self.space.to_yaml())
@@ -117,12 +127,14 @@ impl Specs for SpecSource {
         let Ok(old) = spec::load(self.spec.action, Some(earlier), &[]) else { return Vec::new() };
         let mut list = Vec::new();
         compare("", &old.tree, &self.spec.tree, &mut list);
-        let is_open = |line: &str| {
-            let Some(key) = line.strip_prefix("automl.") else { return line.starts_with("results_dir ") };
-            let key = key.split([' ', '.']).next().unwrap_or_default();
-            PLACE.contains(&key) || BUDGETS.contains(&key)
+        let may_differ = |line: &str| {
+            let mut words = line.split([' ', '.']);
+            match words.next().unwrap_or_default() {
+                "automl" => is_open(words.next().unwrap_or_default()),
+                section => section == "results_dir" || AFTERWARDS.contains(&section),
+            }
         };
-        list.retain(|line| !is_open(line));
+        list.retain(|line| !may_differ(line));
         list
     }
 }

@@ -12,6 +12,7 @@ mod opened;
 mod panics;
 mod provenance;
 mod ranks;
+pub mod select;
 mod signals;
 
 use std::panic::AssertUnwindSafe;
@@ -97,7 +98,7 @@ fn act(
     progress: &Progress,
     stop: &AtomicBool,
 ) -> Result<Outcome, Failure> {
-    let spec: Spec = spec::load(job.action, Some(&dir.spec()), &[])
+    let spec: Spec = spec::load(job.action.of_spec(), Some(&dir.spec()), &[])
         .map_err(|problems| Failure::new(FailureKind::SpecInvalid, problems.to_string()))?
         .spec;
     events.append(SystemClock.now(), JobEvent::Provenance { provenance: provenance::of(job, dir, &spec)? })?;
@@ -107,6 +108,7 @@ fn act(
         Action::Inference => inference::run(job, dir, &spec, events, stop),
         Action::Export => export::run(job, dir, &spec, events, stop),
         Action::GenTrtEngine => gen_trt_engine::run(job, dir, &spec, events, stop),
+        Action::Select => select::run(job, dir, &spec, events, stop),
     }
 }
 

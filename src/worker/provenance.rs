@@ -51,6 +51,8 @@ fn paths(action: Action, spec: &Spec) -> Vec<(&'static str, PathBuf)> {
             ("train.pretrained_model_path", spec.train.pretrained_model_path.as_ref()),
             ("train.resume_training_checkpoint_path", spec.train.resume_training_checkpoint_path.as_ref()),
         ],
+        // The checkpoints on offer are in the job's own files, with their hashes.
+        Action::Select => vec![("train.pretrained_model_path", spec.train.pretrained_model_path.as_ref())],
         Action::Evaluate => vec![
             ("evaluate.checkpoint", spec.evaluate.checkpoint.as_ref()),
             ("evaluate.trt_engine", spec.evaluate.trt_engine.as_ref()),

@@ -52,6 +52,7 @@ mod onnx;
 mod outputs;
 #[cfg(feature = "torch")]
 mod pixels;
+mod promotion;
 #[cfg(feature = "torch")]
 mod ranks;
 mod report;

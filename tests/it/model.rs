@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cliptune::model::config::Activation;
+use cliptune::model::mix::Mix;
 use cliptune::model::parameters::{self, Part};
 use cliptune::model::{Clip, ClipConfig, weights};
 use tch::{Device, Kind, Tensor};
@@ -45,6 +46,23 @@ fn embeddings_in_bfloat16_stay_close() {
     let expected = &data["exact.images"];
     assert_eq!(images.kind(), Kind::Float);
     assert!(distance(&images, expected) < 0.05 * expected.abs().max().double_value(&[]).max(1.0));
+}
+
+#[test]
+fn mix_is_the_sum_of_shares_of_every_parameter() {
+    let models = [1, 2].map(|seed| Clip::new(&config(), Device::Cpu, seed).unwrap());
+    let into = Clip::new(&config(), Device::Cpu, 3).unwrap();
+    let mut mix = Mix::new(&into).unwrap();
+    for (model, share) in models.iter().zip([0.25, 0.75]) {
+        let values = into.named().zip(model.named());
+        tch::no_grad(|| values.for_each(|((_, to), (_, from))| to.shallow_clone().copy_(from)));
+        mix.add(share).unwrap();
+    }
+    mix.put().unwrap();
+    for ((p, mixed), ((_, a), (_, b))) in into.named().zip(models[0].named().zip(models[1].named())) {
+        assert!(distance(mixed, &(a * 0.25 + b * 0.75)) < 1e-6, "{}", p.name);
+    }
+    assert!(into.named().all(|(_, t)| t.requires_grad()));
 }
 
 #[test]

@@ -60,6 +60,12 @@ pub struct AutomlSection {
     pub retries: u64,
     /// Promote the best trial at the end: checkpoint, ONNX, parity, engine, manifest.
     pub promote: bool,
+    /// What is measured beside the best checkpoint before it is promoted: `interpolation`, `soup`, `raw`.
+    pub promote_candidates: Vec<String>,
+    /// Shares of the trained weights in interpolations with the start weights.
+    pub promote_alphas: Vec<f64>,
+    /// Trials whose best checkpoints may be averaged.
+    pub promote_soup: u64,
     /// Compute capabilities the engine is built for, such as "8.6"; empty means the present GPU, or all that the builder knows.
     pub promote_target_compute: Vec<String>,
     /// Which checkpoints stay on disk, and how much disk the study may use.

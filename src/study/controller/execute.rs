@@ -76,7 +76,7 @@ impl Controller<'_> {
     }
 
     /// What the trial changes in the spec.
-    fn values(&self, trial: &TrialState) -> Params {
+    pub(in crate::study) fn values(&self, trial: &TrialState) -> Params {
         let first = trial.repeats.and_then(|of| self.state.trials.get(&of)).unwrap_or(trial);
         let mut values = if first.origin == PointOrigin::Baseline { Params::new() } else { trial.params.clone() };
         if trial.repeats.is_some() {

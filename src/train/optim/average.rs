@@ -13,6 +13,11 @@ use crate::train::shim;
 /// Suffix of a weight as it is trained, in the optimiser's file; the model's file then holds the average.
 const LIVE: &str = "live";
 
+/// The name of the weight whose trained value, beside its average, a checkpoint keeps under `name`.
+pub fn live_of(name: &str) -> Option<&str> {
+    name.strip_suffix(LIVE)?.strip_suffix('.')
+}
+
 /// The average of a model's trained weights.
 #[derive(Debug)]
 pub struct Average {

@@ -7,7 +7,7 @@ mod scaler;
 mod shards;
 
 pub use crate::train::shim::Rule;
-pub use average::Average;
+pub use average::{Average, live_of};
 pub(in crate::train) use groups::depth;
 pub use groups::{Group, groups};
 pub use optimizer::{Optimizer, Settings};

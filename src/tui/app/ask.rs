@@ -34,7 +34,7 @@ impl Deed {
             Self::Retry if matches!(status, TrialStatus::Failed | TrialStatus::Cancelled) => {
                 Some(Command::Retry { trial: id })
             }
-            Self::Promote if trial.value.is_some() => Some(Command::Promote { trial: Some(id) }),
+            Self::Promote if trial.value.is_some() => Some(Command::Promote { trial: Some(id), force: false }),
             _ => None,
         }
     }
@@ -49,8 +49,8 @@ pub fn described(command: &Command) -> String {
         Command::PauseTrial { trial } => format!("pause trial {trial}"),
         Command::ResumeTrial { trial } => format!("queue trial {trial} again"),
         Command::Retry { trial } => format!("retry trial {trial}"),
-        Command::Promote { trial: Some(trial) } => {
-            format!("promote trial {trial} (export, parity check, engine, manifest)")
+        Command::Promote { trial: Some(trial), .. } => {
+            format!("promote trial {trial} (candidates, export, parity check, engine, manifest)")
         }
         Command::AddTrials { count } => format!("add {}", crate::base::units::plural(*count as usize, "trial")),
         other => format!("{other:?}").to_lowercase(),

@@ -10,8 +10,9 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::text;
 
 /// The steps in their order, and what each one does.
-const STEPS: [(&str, &str); 5] = [
+const STEPS: [(&str, &str); 6] = [
     ("checkpoint", "the best checkpoint, copied and checked"),
+    ("candidates", "averages and interpolations, measured"),
     ("export", "ONNX graphs of both towers"),
     ("parity", "the graphs against the checkpoint"),
     ("engine", "a TensorRT engine"),

@@ -21,6 +21,7 @@ use cliptune::journal::failure::{Failure, FailureKind};
 use cliptune::journal::heartbeat::Heartbeat;
 use cliptune::journal::job::{Action, Job};
 use cliptune::journal::layout::{CheckpointDir, JobDir, StudyDir};
+use cliptune::journal::selection::{self, Candidate, Offer, Origin, Part, Selection};
 use cliptune::journal::tail::Tail;
 use cliptune::journal::writer::Writer;
 use cliptune::search::scheduler::{self, Settings};
@@ -37,10 +38,10 @@ const WORKER: &str = "CLIPTUNE_TEST_WORKER";
 const CONTROLLER: &str = "CLIPTUNE_TEST_CONTROLLER";
 
 /// Not a test by itself: the worker of the others. What it does is in the variable, parts separated by commas:
-/// `KIND@TRIAL` (fails with this kind), `once@TRIAL` (exits with 101 at its first attempt), `hang@TRIAL` (stops beating at its
+/// `KIND@TRIAL` (fails with this kind), `worse@TRIAL` (measures below the baseline), `once@TRIAL` (exits with 101 at its first attempt), `hang@TRIAL` (stops beating at its
 /// first attempt), `held@TRIAL` (waits in the second epoch of its first attempt until it is asked to stop), `slow`, `instant`, `ok`; `pace=MS` is the time of an epoch and with
-/// `beats` the heart beats once an epoch.
-/// The parts `trials=N`, `slots=N`, `retries=N` and `budget=SECONDS` are the controller's.
+/// `beats` the heart beats once an epoch. A promotion finds the average of all candidates better with `soup`.
+/// The parts `trials=N`, `slots=N`, `retries=N`, `budget=SECONDS`, `promote` and `candidates=N` are the controller's.
 #[test]
 fn worker() {
     let Ok(plan) = std::env::var(WORKER) else { return };
@@ -74,7 +75,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
         say(JobEvent::Note { message: why });
     }
     if job.action != Action::Train {
-        let outcome = make(&job, dir);
+        let outcome = make(&job, dir, plan);
         say(JobEvent::JobEnded { outcome });
         return 0;
     }
@@ -105,7 +106,7 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
                         std::thread::sleep(Duration::from_millis(5));
                     }
                 }
-                Some(("once" | "hang" | "held", _)) => {}
+                Some(("once" | "hang" | "held" | "worse", _)) => {}
                 Some((kind, t)) if t == trial.to_string() => {
                     let kind: FailureKind = serde_json::from_value(kind.into()).unwrap();
                     say(JobEvent::JobEnded { outcome: Outcome::Failed { failure: Failure::new(kind, "as asked") } });
@@ -114,7 +115,8 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
                 _ => {}
             }
         }
-        let value = 0.5 + 0.01 * f64::from(trial % 5) + 0.001 * f64::from(epoch);
+        let is_worse = plan.split(',').any(|part| part == format!("worse@{trial}"));
+        let value = if is_worse { 0.1 } else { 0.5 + 0.01 * f64::from(trial % 5) + 0.001 * f64::from(epoch) };
         let metrics = Metrics::from([("val/t2i_mAP".to_owned(), Some(value))]);
         let step = u64::from(epoch);
         say(JobEvent::EpochEnded {
@@ -178,7 +180,11 @@ fn save(to: &CheckpointDir, weights: &str, epoch: u32) {
 }
 
 /// What the jobs of a promotion do: the spec is the path of the file to write.
-fn make(job: &Job, dir: &JobDir) -> Outcome {
+fn make(job: &Job, dir: &JobDir, plan: &str) -> Outcome {
+    if job.action == Action::Select {
+        select(dir, plan.split(',').any(|part| part == "soup"));
+        return Outcome::Completed;
+    }
     let target = PathBuf::from(std::fs::read_to_string(dir.spec()).unwrap());
     if job.action == Action::GenTrtEngine {
         return Outcome::Failed { failure: Failure::new(FailureKind::Unavailable, "no TensorRT here") };
@@ -186,6 +192,31 @@ fn make(job: &Job, dir: &JobDir) -> Outcome {
     std::fs::write(&target, b"graph").unwrap();
     std::fs::write(target.with_file_name("parity.json"), b"{\"max_abs_diff\":1e-6}").unwrap();
     Outcome::Completed
+}
+
+/// Measures the best checkpoint and the average of everything on offer, which wins when it is told to.
+fn select(dir: &JobDir, soup_wins: bool) {
+    let offer: Offer = selection::read(&dir.offer()).unwrap();
+    let trials: Vec<TrialId> = std::iter::once(&offer.best).chain(&offer.further).map(|i| i.trial).collect();
+    let measured = |value: f64| Metrics::from([("val/t2i_mAP".to_owned(), Some(value))]);
+    let share = 1.0 / trials.len() as f64;
+    let candidate = |name: &str, trials: &[TrialId], share: f64, value: f64| Candidate {
+        name: name.to_owned(),
+        parts: trials.iter().map(|id| Part { of: Origin::Trial(*id), share }).collect(),
+        metrics: measured(value),
+        second: None,
+    };
+    let candidates = vec![
+        candidate("the best", &trials[..1], 1.0, 0.5),
+        candidate("average", &trials, share, if soup_wins { 0.75 } else { 0.25 }),
+    ];
+    if soup_wins {
+        save(&CheckpointDir(dir.mixture()), &format!("average of {trials:?}"), 0);
+    }
+    let chosen = Some(usize::from(soup_wins));
+    let (metric, direction) = ("val/t2i_mAP".to_owned(), Direction::Maximize);
+    let selection = Selection { offer, metric, direction, candidates, chosen, notes: Vec::new() };
+    selection::write(&dir.selection(), &selection).unwrap();
 }
 
 /// Not a test by itself: a controller that the others can kill.
@@ -292,6 +323,7 @@ pub(crate) fn config(dir: &Path, plan: &str, max_trials: u32) -> StudyConfig {
             retries: number("retries").unwrap_or(1),
             time_budget: number("budget").map(f64::from),
             scheduler: scheduler.into(),
+            promote: plan.split(',').any(|part| part == "promote"),
             confirm: Confirm { top: number("confirm").unwrap_or(0) as usize, seeds: 1 },
             ..Plan::default()
         },
@@ -306,6 +338,8 @@ pub(crate) fn config(dir: &Path, plan: &str, max_trials: u32) -> StudyConfig {
         watch: Watch::new(Inventory::none(), false),
         resume: false,
         only_promote: None,
+        candidates: number("candidates").unwrap_or(0) as usize,
+        force: false,
         tick: Duration::from_millis(5),
         grace: Duration::from_secs(5),
         patience: Duration::from_secs(600),

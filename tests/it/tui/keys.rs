@@ -93,7 +93,7 @@ fn every_command_asks_first() {
         ("T", Command::StopTrial { trial: TrialId(4) }),
         ("K", Command::KillTrial { trial: TrialId(4) }),
         ("z", Command::PauseTrial { trial: TrialId(4) }),
-        ("P", Command::Promote { trial: Some(TrialId(4)) }),
+        ("P", Command::Promote { trial: Some(TrialId(4)), force: false }),
         (":stop 4<enter>", Command::StopTrial { trial: TrialId(4) }),
         (":add 3<enter>", Command::AddTrials { count: 3 }),
     ] {
