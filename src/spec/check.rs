@@ -126,7 +126,7 @@ fn wds_data_missing(spec: &Spec) -> Option<Finding> {
 }
 
 fn image_size_positive(spec: &Spec) -> Option<Finding> {
-    let size = spec.model.image_size;
+    let size = spec.model.image_size?;
     (!(1..=8192).contains(&size)).then(|| {
         finding(
             "model.image_size",
@@ -435,13 +435,11 @@ fn export_square(spec: &Spec) -> Option<Finding> {
 
 /// `model.image_size` is the side of training, `export.*` that of the graph: said both ways, they must agree.
 fn export_size(spec: &Spec, is_set: &dyn Fn(&str) -> bool) -> Option<Finding> {
-    let size = spec.model.image_size;
+    let size = spec.model.image_size?;
     let sides = [("export.input_height", spec.export.input_height), ("export.input_width", spec.export.input_width)];
     let (key, side) = sides.into_iter().find(|(key, side)| is_set(key) && i64::try_from(*side) != Ok(size))?;
-    is_set("model.image_size").then(|| {
-        let what = format!("{key} is {side}, but the model is trained at model.image_size {size}");
-        finding(key, what, format!("set export.input_height and export.input_width to {size}, or leave both out"))
-    })
+    let what = format!("{key} is {side}, but the model is trained at model.image_size {size}");
+    Some(finding(key, what, format!("set export.input_height and export.input_width to {size}, or leave both out")))
 }
 
 fn export_batch(spec: &Spec) -> Option<Finding> {

@@ -16,7 +16,7 @@ pub fn json_schema(action: Action) -> Value {
         properties.insert(field.name().to_owned(), property(field));
         default.insert(
             field.name().to_owned(),
-            if field.kind == Kind::Section { schema::section_defaults(field.path) } else { field.default_value() },
+            if field.kind == Kind::Section { schema::documented_defaults(field.path) } else { field.default_value() },
         );
     }
     let listed = |wanted: fn(&Field) -> bool| -> Vec<&str> {
@@ -79,7 +79,7 @@ fn property(field: &Field) -> Value {
         Kind::Section => {
             let below: Map<String, Value> =
                 schema::children(field.path).map(|f| (f.name().to_owned(), property(f))).collect();
-            out.insert("default".into(), schema::section_defaults(field.path));
+            out.insert("default".into(), schema::documented_defaults(field.path));
             out.insert("properties".into(), Value::Object(below));
         }
         Kind::List(Item::Entry) => {

@@ -359,7 +359,7 @@ impl Draft {
                 Some(field) => {
                     let value = match field.kind {
                         Kind::Section => schema::section_defaults(field.path),
-                        _ => field.default_value(),
+                        _ => field.absent_value(),
                     };
                     if let Some(place) = slot(&mut self.tree, key) {
                         *place = value;

@@ -51,6 +51,8 @@ pub struct Field {
     pub min: Option<f64>,
     /// Largest value, inclusive.
     pub max: Option<f64>,
+    /// Left out, something else decides: specs hold `null` then, and the default is what it comes to with all other defaults.
+    pub open: bool,
     /// Must be set wherever its section or entry is used.
     pub required: bool,
     /// Searched by default (`true`), never searched (`false`), or neither said.
@@ -63,7 +65,18 @@ pub struct Field {
 
 impl Field {
     pub(super) const fn new(path: &'static str, kind: Kind, default: &'static str) -> Self {
-        Self { path, kind, default, min: None, max: None, required: false, automl: None, popular: false, help: "" }
+        Self {
+            path,
+            kind,
+            default,
+            min: None,
+            max: None,
+            open: false,
+            required: false,
+            automl: None,
+            popular: false,
+            help: "",
+        }
     }
     pub(super) const fn min(mut self, min: f64) -> Self {
         self.min = Some(min);
@@ -71,6 +84,10 @@ impl Field {
     }
     pub(super) const fn max(mut self, max: f64) -> Self {
         self.max = Some(max);
+        self
+    }
+    pub(super) const fn open(mut self) -> Self {
+        self.open = true;
         self
     }
     pub(super) const fn required(mut self) -> Self {
@@ -95,6 +112,11 @@ impl Field {
         serde_json::from_str(self.default).unwrap_or(Value::Null)
     }
 
+    /// What a spec holds where nobody sets the field.
+    pub fn absent_value(&self) -> Value {
+        if self.open { Value::Null } else { self.default_value() }
+    }
+
     /// The last part of the path.
     pub fn name(&self) -> &'static str {
         self.path.rsplit('.').next().unwrap_or(self.path)
@@ -102,7 +124,7 @@ impl Field {
 
     /// Whether `null` is a value of the field.
     pub fn nullable(&self) -> bool {
-        self.default == "null" && self.kind != Kind::Section
+        (self.open || self.default == "null") && self.kind != Kind::Section
     }
 
     /// The type in words, for messages.
@@ -155,16 +177,25 @@ pub fn children(section: &str) -> impl Iterator<Item = &'static Field> + '_ {
     FIELDS.iter().filter(move |f| f.path.rsplit_once('.').map_or("", |(parent, _)| parent) == section)
 }
 
-/// The whole tree of defaults.
+/// The whole tree of what a spec holds when nothing is set.
 pub fn defaults() -> Value {
     section_defaults("")
 }
 
-/// The defaults of the fields below `section`.
+/// What the fields below `section` hold when nothing is set.
 pub fn section_defaults(section: &str) -> Value {
+    tree(section, Field::absent_value)
+}
+
+/// The defaults of the fields below `section`, as they are documented.
+pub fn documented_defaults(section: &str) -> Value {
+    tree(section, Field::default_value)
+}
+
+fn tree(section: &str, of: fn(&Field) -> Value) -> Value {
     let value = |f: &'static Field| match f.kind {
-        Kind::Section => section_defaults(f.path),
-        _ => f.default_value(),
+        Kind::Section => tree(f.path, of),
+        _ => of(f),
     };
     Value::Object(children(section).map(|f| (f.name().to_owned(), value(f))).collect())
 }

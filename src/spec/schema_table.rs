@@ -31,8 +31,8 @@ pub const FIELDS: &[Field] = &[
         .help("Blocks of the image tower, counted from the input, that stay as they are, with what is below them; 0 locks nothing."),
     Field::new("model.locked_text_blocks", Kind::Int, "0").min(0.0)
         .help("Blocks of the text tower, counted from the input, that stay as they are, with what is below them; 0 locks nothing."),
-    Field::new("model.image_size", Kind::Int, "256")
-        .help("Side of training images in pixels, as the model takes them; not the side of an exported graph."),
+    Field::new("model.image_size", Kind::Int, "256").open()
+        .help("Side of training images in pixels; left out or null, the model's own. Not the side of an exported graph."),
     Field::new("model.init_logit_scale", Kind::Float, "null")
         .help("Log of the similarity multiplier at the start; null keeps that of the model."),
     Field::new("model.init_logit_bias", Kind::Float, "null")

@@ -36,9 +36,6 @@ pub const FILE: &str = "open_clip_config.json";
 /// File name of the architecture in a folder of any other format.
 pub const FILE_HUGGING_FACE: &str = "config.json";
 
-/// `model.image_size` when nobody sets it.
-const DEFAULT_SIDE: i64 = 256;
-
 /// The public format in which a model travels: how its tensors are called and how its config is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -86,8 +83,10 @@ impl ClipConfig {
     /// As [`ClipConfig::resolve`] and [`ClipConfig::resized`].
     pub fn of(model: &ModelSection) -> Result<Self, Failure> {
         let config = Self::resolve(&model.kind, model.adaptor_name.as_deref())?;
-        // The schema's default stands for the model's own size.
-        if model.image_size == DEFAULT_SIDE { Ok(config) } else { config.resized(model.image_size) }
+        match model.image_size {
+            Some(side) => config.resized(side),
+            None => Ok(config),
+        }
     }
 
     /// The architecture named `model_type`: a bundled name, a JSON file, or a folder with one. C-RADIO needs to know

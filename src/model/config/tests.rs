@@ -2,6 +2,7 @@
 
 use super::super::parameters::{self, Parameter, Part};
 use super::*;
+use crate::spec::schema;
 use crate::text::Clean;
 
 fn bundled(name: &str) -> ClipConfig {
@@ -174,4 +175,18 @@ fn fitted_takes_the_sizes_that_a_type_leaves_open() {
         (radio.embed_dim, radio.vision_cfg.prefix, radio.vision_cfg.layer_scale),
         (1152, Prefix::Tokens(9), None)
     );
+}
+
+#[test]
+fn side_of_the_spec_is_taken_whatever_it_is_and_the_models_own_without_one() {
+    let side = |kind: &str, side: Option<i64>| {
+        let mut model: ModelSection = serde_json::from_value(schema::defaults()["model"].clone()).unwrap();
+        (model.kind, model.image_size) = (kind.to_owned(), side);
+        model.adaptor_name = kind.starts_with("c-radio").then(|| "siglip".to_owned());
+        ClipConfig::of(&model).map(|config| config.vision_cfg.image_size).map_err(|failure| failure.message)
+    };
+    assert_eq!(side("c-radio_v3-b", None), Ok(512));
+    assert_eq!(side("c-radio_v3-b", Some(256)), Ok(256));
+    assert_eq!(side("siglip2-so400m-patch16-384", Some(256)), Ok(256));
+    assert!(side("ViT-L-14-SigLIP-CLIPA-336", Some(256)).unwrap_err().contains("252 or 266"));
 }

@@ -21,8 +21,8 @@ pub struct ModelSection {
     pub locked_vision_blocks: u32,
     /// Blocks of the text tower, counted from the input, that stay as they are, with what is below them; 0 locks nothing.
     pub locked_text_blocks: u32,
-    /// Side of training images in pixels, as the model takes them; not the side of an exported graph.
-    pub image_size: i64,
+    /// Side of training images in pixels; null is the model's own. Not the side of an exported graph.
+    pub image_size: Option<i64>,
     /// Log of the similarity multiplier at the start; null keeps that of the model.
     pub init_logit_scale: Option<f64>,
     /// Offset of the sigmoid loss at the start; null keeps that of the model.
