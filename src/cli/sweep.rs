@@ -1,9 +1,14 @@
 //! `cliptune sweep`: a study for every spec and seed, and one report of all of them.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::{output, study};
 use crate::base::diagnostic::{Problem, Problems};
@@ -60,10 +65,11 @@ struct Case<'a> {
 /// others go on.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let cases = cases(args)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(unexpected)?;
     let mut failed = Vec::new();
     for (i, case) in cases.iter().enumerate().filter(|_| !args.report_only) {
         output::note(&format!("sweep {}/{}: {}", i + 1, cases.len(), case.dir.path().display()));
-        match train(args, case)? {
+        match train(args, case, &mut signals)? {
             0 => {}
             130 => return Ok(ExitCode::Interrupted),
             143 => return Ok(ExitCode::Terminated),
@@ -105,7 +111,7 @@ fn cases(args: &Args) -> Result<Vec<Case<'_>>, Problems> {
 }
 
 /// One study, by this binary in a process of its own, so that whatever becomes of it the sweep goes on.
-fn train(args: &Args, case: &Case<'_>) -> Result<i32, Problems> {
+fn train(args: &Args, case: &Case<'_>, signals: &mut Signals) -> Result<i32, Problems> {
     let exists = case.dir.exists();
     if exists && args.resume {
         let (_, state) = study::open(case.dir.path())?;
@@ -123,11 +129,27 @@ fn train(args: &Args, case: &Case<'_>) -> Result<i32, Problems> {
     if let Some(seed) = case.seed {
         command.arg(format!("automl.seed={seed}")).arg(format!("train.seed={seed}"));
     }
-    // Its table is on stdout, where the report belongs.
-    let status =
-        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).status().map_err(unexpected)?;
+    // Its table is on stdout, where the report belongs. A terminal sends ^C to a whole group: in one of its own, it gets the
+    // one that is handed on, not two.
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).process_group(0);
+    let mut child = command.spawn().map_err(unexpected)?;
+    let status = wait(&mut child, signals).map_err(unexpected)?;
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     Ok(status.code().unwrap_or(128 + signal.unwrap_or(0)))
+}
+
+/// Waits for a study, and hands on the signals that ask it to write checkpoints and end, to kill, to end at once.
+fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitStatus> {
+    loop {
+        for signal in signals.pending() {
+            let signal = if signal == SIGINT { Signal::INT } else { Signal::TERM };
+            let _ = kill_process(Pid::from_child(child), signal);
+        }
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn report(args: &Args, cases: &[Case<'_>]) -> Result<(), Problems> {

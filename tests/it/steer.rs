@@ -3,9 +3,10 @@
 use cliptune::base::ids::TrialId;
 use cliptune::journal::event::{JobEvent, StudyEvent};
 use cliptune::journal::failure::FailureKind;
+use cliptune::journal::layout::StudyDir;
 use cliptune::journal::tail::Tail;
 use cliptune::state::TrialStatus::{Cancelled, Completed, Failed, Paused, Queued, Running};
-use cliptune::state::{StudyState, TrialStatus};
+use cliptune::state::{StudyState, TrialStatus, load};
 use rustix::process::Signal;
 
 use crate::fake::real::RealStudy;
@@ -40,6 +41,27 @@ fn first_signal_checkpoints_and_resume_goes_on_where_it_was() {
     for id in 0..4 {
         assert_eq!(epochs(&study, id), [1, 2, 3], "trial {id}");
     }
+}
+
+#[test]
+fn a_sweep_hands_its_signals_on_and_waits_until_the_study_has_left() {
+    let study = RealStudy::new("held@0,held@1", &[TWO_SLOTS, "max_trials: 2"], &[]);
+    let args = ["sweep", "-e", "spec.yaml", "--seeds", "1,2", "--results-dir", "sweep"];
+    let mut sweep = study.command(&args).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let dir = |seed: u32| StudyDir::new(study.path().with_file_name("sweep").join(format!("spec/seed_{seed}")));
+    while !load(&dir(1)).unwrap().trials.values().any(|t| t.epochs >= 1) {
+        assert!(sweep.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&sweep), Signal::TERM).unwrap();
+    assert_eq!(sweep.wait().unwrap().code(), Some(143));
+    let state = load(&dir(1)).unwrap();
+    assert!(state.trials.values().all(|t| !t.state.is_active()), "no worker is left");
+    assert_eq!(state.controller.as_ref().unwrap().stopped.as_ref().unwrap().1, "asked to stop");
+    assert!(!dir(2).exists());
+    let status = study.command(&[&args[..], &["--resume"]].concat()).output().unwrap().status;
+    assert_eq!(status.code(), Some(0));
+    assert!([1, 2].iter().all(|seed| states(&load(&dir(*seed)).unwrap()) == [Completed; 2]));
 }
 
 #[test]
