@@ -1,5 +1,7 @@
 //! The GPUs that this process may use: the driver's list, filtered by `CUDA_VISIBLE_DEVICES`. A machine without a driver
-//! has none, and that is not an error.
+//! has none, and that is not an error; where the driver is there and its library is not, the variable is the list.
+
+use std::path::Path;
 
 use nvml_wrapper::Nvml;
 
@@ -26,9 +28,27 @@ pub struct Inventory {
 /// The GPUs of this machine that `CUDA_VISIBLE_DEVICES` leaves visible.
 pub fn inventory() -> Inventory {
     let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
-    match Nvml::init() {
-        Ok(nvml) => Inventory::of(Box::new(nvml), visible.as_deref()),
-        Err(_) => Inventory::none(),
+    match (Nvml::init(), visible) {
+        (Ok(nvml), visible) => Inventory::of(Box::new(nvml), visible.as_deref()),
+        (Err(_), Some(visible)) if Path::new(DRIVER).exists() => Inventory::listed(&visible),
+        (Err(_), _) => Inventory::none(),
+    }
+}
+
+/// The device by which programs speak to NVIDIA's driver.
+const DRIVER: &str = "/dev/nvidiactl";
+
+/// A driver that nobody can ask: the GPUs are those that a variable names, and how busy they are is not known.
+#[derive(Debug)]
+struct Listed(Vec<Device>);
+
+impl Driver for Listed {
+    fn devices(&self) -> Vec<Device> {
+        self.0.clone()
+    }
+
+    fn reading(&self, _index: u32) -> Option<Reading> {
+        None
     }
 }
 
@@ -39,6 +59,13 @@ impl Inventory {
         let seen = visible.map_or_else(|| all.clone(), |visible| filter(visible, &all));
         let gpu = |device: Device| Gpu { index: device.index, name: device.name, memory: device.memory };
         Self { driver: Some(driver), gpus: seen.into_iter().map(gpu).collect() }
+    }
+
+    /// The GPUs that a value of `CUDA_VISIBLE_DEVICES` names by their indices.
+    fn listed(visible: &str) -> Self {
+        let device = |index| Device { index, uuid: String::new(), name: format!("GPU {index}"), memory: 0 };
+        let indices = visible.split(',').filter_map(|entry| entry.trim().parse().ok());
+        Self::of(Box::new(Listed(indices.map(device).collect())), Some(visible))
     }
 
     /// No GPUs.
@@ -89,5 +116,13 @@ mod tests {
         assert_eq!(seen("1,-1,0"), [1]);
         assert_eq!(seen(""), Vec::<u32>::new());
         assert_eq!(seen("7"), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn variable_is_the_list_where_the_driver_cannot_be_asked() {
+        let inventory = Inventory::listed("3, 1");
+        assert_eq!(inventory.gpus().iter().map(|g| g.index).collect::<Vec<_>>(), [3, 1]);
+        assert!(inventory.readings().is_empty(), "nothing is known of them");
+        assert!(Inventory::listed("-1").gpus().is_empty());
     }
 }

@@ -109,9 +109,8 @@ impl JobTails {
     ) -> io::Result<bool> {
         let Some(trial) = state.trials.get(&id) else { return Ok(false) };
         let (attempt, was_final, was_active) = (trial.attempt, trial.state.is_final(), trial.state.is_active());
-        let job = dir.trial(id);
-        let followed =
-            self.tails.entry(id).or_insert_with(|| Followed { tail: Tail::new(job.events()), settled: None });
+        let fresh = || Followed { tail: Tail::new(dir.trial(id).events()), settled: None };
+        let followed = self.tails.entry(id).or_insert_with(fresh);
         let is_damaged = trial.damage.is_some();
         if followed.settled == Some(attempt) || (is_damaged && !followed.tail.was_replaced()) {
             return Ok(false);
@@ -136,7 +135,7 @@ impl JobTails {
         }
         let mut changed = !lines.is_empty();
         if was_active && let Some(trial) = state.trials.get_mut(&id) {
-            let beat = Heartbeat::read(&job.heartbeat());
+            let beat = Heartbeat::read(&dir.trial(id).heartbeat());
             if beat.is_some() && beat != trial.heartbeat {
                 trial.heartbeat = beat;
                 changed = true;

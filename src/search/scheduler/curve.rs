@@ -38,6 +38,10 @@ impl Scheduler for Curve {
         (self.min_epochs.min(max_epochs).max(1)..=max_epochs.max(1)).collect()
     }
 
+    fn judges(&self) -> bool {
+        true
+    }
+
     fn judge(&self, ctx: &ScheduleContext<'_>, trial: TrialId) -> Verdict {
         let Some(own) = ctx.trial(trial) else { return Verdict::Continue };
         let epoch = own.reached();

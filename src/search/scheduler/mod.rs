@@ -95,6 +95,11 @@ pub trait Scheduler: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether [`Scheduler::judge`] may end a trial; otherwise it is not asked.
+    fn judges(&self) -> bool {
+        false
+    }
+
     /// What becomes of `trial`, which runs and was just validated; its curve holds the new value.
     fn judge(&self, _ctx: &ScheduleContext<'_>, _trial: TrialId) -> Verdict {
         Verdict::Continue

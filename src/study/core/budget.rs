@@ -93,6 +93,9 @@ fn out_of_epochs(state: &StudyState, plan: &Plan) -> Option<String> {
 
 /// Points that were tried in vain since the best one. A trial at a rung has been measured as well as it will be for now.
 fn out_of_patience(state: &StudyState, plan: &Plan) -> Option<String> {
+    if plan.patience == 0 {
+        return None;
+    }
     let (mut best, mut without) = (None, 0);
     for trial in state.trials.values().filter(|t| t.repeats.is_none() && is_measured(t)) {
         if rank_compare(trial.value, best, state.direction()).is_lt() {
@@ -103,7 +106,7 @@ fn out_of_patience(state: &StudyState, plan: &Plan) -> Option<String> {
         }
     }
     let why = || format!("{without} trials brought no improvement (automl.patience)");
-    (plan.patience > 0 && without >= plan.patience).then(why)
+    (without >= plan.patience).then(why)
 }
 
 fn is_measured(trial: &TrialState) -> bool {

@@ -9,6 +9,8 @@ mod settle;
 mod start;
 mod winner;
 
+use std::cell::OnceCell;
+
 use super::history::observations;
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
@@ -30,8 +32,12 @@ pub fn step(state: &StudyState, plan: &Plan, now: Timestamp, leaving: bool) -> V
     let full = state.meta.as_ref().map_or(1, |m| m.max_epochs);
     let mut decisions: Vec<Command> =
         state.trials.values().filter_map(|t| settle(t, plan, full, over.is_some())).collect();
-    let history = observations(state);
-    decisions.extend(give_up(state, plan, &history, full));
+    // Most steps find that everything still runs: what grows with the study is made when something depends on it.
+    let history = OnceCell::new();
+    let history = || history.get_or_init(|| observations(state)).as_slice();
+    if plan.scheduler.judges() {
+        decisions.extend(give_up(state, plan, history(), full));
+    }
     if !decisions.is_empty() {
         return decisions;
     }
@@ -44,12 +50,13 @@ pub fn step(state: &StudyState, plan: &Plan, now: Timestamp, leaving: bool) -> V
         }
         return commands;
     }
-    let next = start::next(state, plan, &history, spent.as_ref());
+    let next = || start::next(state, plan, history(), spent.as_ref());
     if over.is_none() && !state.paused && state.held.is_none() {
-        commands.extend(start::start(state, plan, next.clone()));
+        commands.extend(start::start(state, plan, next));
     }
     if commands.is_empty() && active == 0 {
-        commands.extend(finish(state, plan, spent, next.is_some()));
+        let has_more = next().is_some();
+        commands.extend(finish(state, plan, spent, has_more));
     }
     commands
 }

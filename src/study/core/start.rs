@@ -10,15 +10,17 @@ use crate::state::{StudyState, TrialState, TrialStatus};
 
 /// While slots are left over, `next`: one new thing at a time, for the next decision should know of it. Then the waiting
 /// trials onto the slots, all at once.
-pub(super) fn start(state: &StudyState, plan: &Plan, next: Option<Command>) -> Vec<Command> {
+pub(super) fn start(state: &StudyState, plan: &Plan, next: impl FnOnce() -> Option<Command>) -> Vec<Command> {
     let active: Vec<&TrialState> = state.trials.values().filter(|t| t.state.is_active()).collect();
     let limit = if plan.max_concurrent == 0 { plan.slots.len() } else { plan.max_concurrent };
     let taken = |slot: &Slot| active.iter().any(|t| t.slot.as_ref().is_some_and(|s| s.index == slot.index));
     let is_free = |s: &&Slot| !taken(s) && !s.gpus.iter().any(|gpu| plan.busy.contains(gpu));
     let mut free: Vec<&Slot> = plan.slots.iter().filter(is_free).take(limit.saturating_sub(active.len())).collect();
     let mut queued: Vec<&TrialState> = state.trials.values().filter(|t| t.state == TrialStatus::Queued).collect();
-    if queued.len() < free.len() && next.is_some() {
-        return next.into_iter().collect();
+    if queued.len() < free.len()
+        && let Some(next) = next()
+    {
+        return vec![next];
     }
     queued.sort_by_key(|t| (std::cmp::Reverse(t.priority), t.id));
     let mut commands = Vec::new();
