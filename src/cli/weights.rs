@@ -8,8 +8,8 @@ use crate::base::exit::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "check compares and exits with 0 when the weights fit, with 10 when they do not. convert writes them in \
-the layout of the model's family: a folder that its Python library loads, or one file where --out ends in .safetensors or .pth. \
-With CLIPTUNE_ENCRYPTION_KEY set, encrypted weights are opened and safetensors are written encrypted; .pth never is."
+the layout of the model's family: a folder that its Python library loads, or one file where --out ends in .safetensors or .pth; \
+a .pth with --tao is what TAO's train.pretrained_model_path takes. With CLIPTUNE_ENCRYPTION_KEY set, encrypted weights are opened and safetensors are written encrypted; .pth never is."
 )]
 pub struct Args {
     /// `check` or `convert`.
@@ -27,6 +27,9 @@ pub struct Args {
     /// Where `convert` writes.
     #[arg(long, value_name = "PATH")]
     pub out: Option<std::path::PathBuf>,
+    /// `convert` to a .pth under the names of TAO's clip task.
+    #[arg(long, requires = "out")]
+    pub tao: bool,
     /// One versioned JSON object on stdout.
     #[arg(long)]
     pub json: bool,
@@ -46,6 +49,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
             return Err(Problems::one(ExitCode::Usage, problem.help(help)));
         }
     };
+    if args.tao && out.is_none_or(|out| out.extension().is_none_or(|e| e != "pth")) {
+        let problem = Problem::new("TAO reads PyTorch archives").help("let --out end in .pth");
+        return Err(Problems::one(ExitCode::Usage, problem));
+    }
     let elsewhere = ["hf:", "s3://"].iter().any(|start| args.path.to_string_lossy().starts_with(start));
     if !args.path.exists() && !elsewhere {
         let problem = Problem::new(format!("there is no {}", args.path.display()));
@@ -69,7 +76,9 @@ fn work(args: &Args, out: Option<&std::path::Path>) -> Result<ExitCode, Problems
     let config = sources.fitted(config);
     if let Some(out) = out {
         let model = Clip::pretrained(&config, &sources, tch::Device::Cpu).map_err(failed)?;
-        if out.extension().is_some_and(|e| e == "pth" || e == "safetensors") {
+        if args.tao {
+            model.save_for_tao(out).map_err(failed)?;
+        } else if out.extension().is_some_and(|e| e == "pth" || e == "safetensors") {
             model.save(out).map_err(failed)?;
         } else {
             std::fs::create_dir_all(out).map_err(|e| failed(Failure::io(&e)))?;

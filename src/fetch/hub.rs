@@ -95,7 +95,8 @@ impl Hub {
             endpoint: text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
             cache: text("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from),
             token: text("HF_TOKEN").or_else(stored),
-            offline: text("HF_HUB_OFFLINE").is_some_and(|v| !matches!(v.to_lowercase().as_str(), "0" | "false" | "no")),
+            offline: text("HF_HUB_OFFLINE")
+                .is_some_and(|v| matches!(v.to_lowercase().as_str(), "1" | "on" | "yes" | "true")),
             patience: Duration::from_secs(60),
             attempts: 5,
         }
@@ -124,15 +125,19 @@ impl Hub {
         // What the first file's answer says is the commit of all of them.
         let mut pinned = repository.clone();
         let mut folder = None;
-        let groups = wanted.iter().map(|g| (*g, true)).chain(optional.iter().map(|n| (std::slice::from_ref(n), false)));
-        for (group, needed) in groups {
-            let mut found = None;
+        // Those that are needed come last: a snapshot that has them is whole, even after a run that broke off.
+        let optional_first = optional.iter().map(|n| (std::slice::from_ref(n), false));
+        for (group, needed) in optional_first.chain(wanted.iter().map(|g| (*g, true))) {
+            let here = self.folder(&pinned);
+            let mut found = group.iter().any(|name| here.join(name).is_file()).then_some(here);
             for name in group {
+                if found.is_some() {
+                    break;
+                }
                 match self.fetch(repository, &pinned, name) {
                     Ok(path) => {
                         let depth = Path::new(name).components().count();
                         found = path.ancestors().nth(depth).map(Path::to_owned);
-                        break;
                     }
                     Err(Refusal::NotThere) => {}
                     Err(Refusal::Failed(failure)) => return Err(failure),
@@ -161,12 +166,16 @@ impl Hub {
         Ok(self.snapshot(repository, &[&[name]], &[])?.join(name))
     }
 
-    /// The snapshot in the cache, if it holds one file of each group.
-    fn cached(&self, repository: &Repository, wanted: &[&[&str]]) -> Option<PathBuf> {
-        let cache = Cache::new(self.cache.clone()).repo(repo(repository));
+    /// Where the cache keeps the snapshot of a revision, as far as it is there.
+    fn folder(&self, repository: &Repository) -> PathBuf {
         let reference = self.cache.join(repo(repository).folder_name()).join("refs").join(&repository.revision);
         let commit = fs::read_to_string(reference).unwrap_or_else(|_| repository.revision.clone());
-        let folder = cache.pointer_path(commit.trim());
+        Cache::new(self.cache.clone()).repo(repo(repository)).pointer_path(commit.trim())
+    }
+
+    /// The snapshot in the cache, if it holds one file of each group.
+    fn cached(&self, repository: &Repository, wanted: &[&[&str]]) -> Option<PathBuf> {
+        let folder = self.folder(repository);
         wanted.iter().all(|group| group.iter().any(|name| folder.join(name).is_file())).then_some(folder)
     }
 

@@ -12,6 +12,7 @@ use crate::data::ImageTransform;
 use crate::data::blob::{Blob, fingerprint};
 use crate::eval::embedder::Embedder;
 use crate::journal::failure::{Failure, FailureKind};
+use crate::model::config::Layout;
 use crate::model::preprocess;
 use crate::model::{Clip, ClipConfig, pretrained};
 use crate::onnx::external;
@@ -27,6 +28,8 @@ pub struct Checkpoint {
     pub weights: PathBuf,
     /// The architecture.
     pub config: ClipConfig,
+    /// Whose text tower goes with weights that hold none (`model.adaptor_name`).
+    pub adaptor: Option<String>,
 }
 
 impl Checkpoint {
@@ -37,16 +40,23 @@ impl Checkpoint {
     /// When there is none ([`FailureKind::BadCheckpoint`]) or its architecture is unknown.
     pub fn find(path: &Path, model: &sections::ModelSection) -> Result<Self, Failure> {
         let path = &pretrained::local(&path.to_string_lossy())?;
-        let found = if path.is_dir() { TensorFile::find(path) } else { Some(path.to_owned()).filter(|p| p.is_file()) };
+        let own = ClipConfig::of(model);
+        let is_radio = own.as_ref().is_ok_and(|config| config.layout == Layout::Radio);
+        let found = match path.is_dir() {
+            true => pretrained::radio_file(path).filter(|_| is_radio).or_else(|| TensorFile::find(path)),
+            false => Some(path.to_owned()).filter(|p| p.is_file()),
+        };
         let Some(weights) = found else {
             let why = format!("there is no checkpoint {}", path.display());
             return Err(Failure::new(FailureKind::BadCheckpoint, why));
         };
-        let config = match weights.parent().and_then(ClipConfig::file_in) {
-            Some(beside) => ClipConfig::read(&beside)?,
-            None => ClipConfig::of(model)?,
+        let config = match weights.parent().and_then(ClipConfig::file_in).map(|beside| ClipConfig::read(&beside)) {
+            // What lies beside C-RADIO's own files is for NVIDIA's code.
+            Some(Err(_)) if is_radio => own?,
+            Some(beside) => beside?,
+            None => own?,
         };
-        Ok(Self { weights, config })
+        Ok(Self { weights, config, adaptor: model.adaptor_name.clone() })
     }
 
     /// Loads it.
@@ -54,7 +64,7 @@ impl Checkpoint {
     /// # Errors
     /// When the weights do not fit, with every difference.
     pub fn load(&self, device: Device) -> Result<Clip, Failure> {
-        let sources = pretrained::open(&self.weights.to_string_lossy(), None, &self.config)?;
+        let sources = pretrained::open(&self.weights.to_string_lossy(), self.adaptor.as_deref(), &self.config)?;
         Clip::pretrained(&self.config, &sources, device)
     }
 }
@@ -127,16 +137,18 @@ impl Source {
         let path = artifact.path();
         let mut notes = Vec::new();
         let graph = path.extension().is_some_and(|e| e == "onnx") || external::tower_file(path, "vision").is_file();
+        // An export has its vocabulary in a folder of its own.
+        let mut folders = vec![path.to_owned(), external::named(path, "_tokenizer")];
         let (embedder, config, kind, files) = match artifact {
             Artifact::Engine(path) => open_engine(path, model, device)?,
             Artifact::Checkpoint(path) if graph => open_graph(path, model, &mut device, threads, &mut notes)?,
-            Artifact::Checkpoint(path) => open_checkpoint(path, model, device)?,
+            Artifact::Checkpoint(path) => open_checkpoint(path, model, device, &mut folders)?,
         };
+        let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
         Ok(Self {
             embedder,
             transform: preprocess::transform(&config),
-            // An export has its vocabulary in a folder of its own.
-            tokenizer: preprocess::tokenizer(&config, model, &[path, &external::named(path, "_tokenizer")])?,
+            tokenizer: preprocess::tokenizer(&config, model, &folders)?,
             kind,
             runs_on: match device {
                 Device::Cuda(index) => format!("cuda:{index}"),
@@ -162,9 +174,18 @@ impl Source {
     }
 }
 
-fn open_checkpoint(path: &Path, model: &sections::ModelSection, device: Device) -> Result<Opened, Failure> {
+fn open_checkpoint(
+    path: &Path,
+    model: &sections::ModelSection,
+    device: Device,
+    folders: &mut Vec<PathBuf>,
+) -> Result<Opened, Failure> {
     let checkpoint = Checkpoint::find(path, model)?;
-    Ok((Box::new(checkpoint.load(device)?), checkpoint.config, "checkpoint", vec![checkpoint.weights]))
+    let clip = checkpoint.load(device)?;
+    folders.extend(clip.folders());
+    // What a type leaves open is as the weights have it.
+    let config = clip.config().clone();
+    Ok((Box::new(clip), config, "checkpoint", vec![checkpoint.weights]))
 }
 
 fn open_graph(

@@ -24,6 +24,8 @@ pub struct Entry {
     pub licence: &'static str,
     /// The public weights; none where there are none.
     pub sources: &'static [Source],
+    /// Whether they are the type's own: training starts from them unless others are named.
+    pub own: bool,
     /// What one should know about them.
     pub note: &'static str,
 }
@@ -47,6 +49,7 @@ pub const CATALOG: &[Entry] = &[
         family: "SigLIP 2",
         licence: APACHE,
         sources: &[source("google/siglip2-so400m-patch16-256", SAFETENSORS, BOTH)],
+        own: true,
         note: "",
     },
     Entry {
@@ -55,6 +58,7 @@ pub const CATALOG: &[Entry] = &[
         family: "SigLIP 2",
         licence: APACHE,
         sources: &[source("google/siglip2-so400m-patch14-224", SAFETENSORS, BOTH)],
+        own: true,
         note: "",
     },
     Entry {
@@ -63,6 +67,7 @@ pub const CATALOG: &[Entry] = &[
         family: "SigLIP 2",
         licence: APACHE,
         sources: &[source("google/siglip2-so400m-patch14-384", SAFETENSORS, BOTH)],
+        own: true,
         note: "sees 378 of the 384 pixels on a side: the patch is 14",
     },
     Entry {
@@ -71,6 +76,7 @@ pub const CATALOG: &[Entry] = &[
         family: "SigLIP 2",
         licence: APACHE,
         sources: &[source("google/siglip2-so400m-patch16-384", SAFETENSORS, BOTH)],
+        own: true,
         note: "",
     },
     Entry {
@@ -79,6 +85,7 @@ pub const CATALOG: &[Entry] = &[
         family: "SigLIP 2",
         licence: APACHE,
         sources: &[source("google/siglip2-so400m-patch16-512", SAFETENSORS, BOTH)],
+        own: true,
         note: "",
     },
     Entry {
@@ -87,6 +94,7 @@ pub const CATALOG: &[Entry] = &[
         family: "SigLIP 2",
         licence: APACHE,
         sources: &[source("google/siglip2-so400m-patch16-naflex", SAFETENSORS, BOTH)],
+        own: true,
         note: "images of any shape, as at most 256 patches",
     },
     Entry {
@@ -98,6 +106,7 @@ pub const CATALOG: &[Entry] = &[
             source("nvidia/C-RADIOv3-B", "c-radio_v3-b_half.pth.tar", "image tower and adaptor"),
             source("google/siglip2-giant-opt-patch16-384", SAFETENSORS, "text tower"),
         ],
+        own: true,
         note: "any image size that is a multiple of 16",
     },
     Entry {
@@ -109,6 +118,7 @@ pub const CATALOG: &[Entry] = &[
             source("nvidia/C-RADIOv3-B", "c-radio_v3-b_half.pth.tar", "image tower and adaptor"),
             source("apple/DFN5B-CLIP-ViT-H-14-378", OPEN_CLIP, "text tower"),
         ],
+        own: true,
         note: "any image size that is a multiple of 16",
     },
     Entry {
@@ -120,6 +130,7 @@ pub const CATALOG: &[Entry] = &[
             source("nvidia/C-RADIOv3-L", "c-radio-v3_l_half.pth.tar", "image tower and adaptor"),
             source("google/siglip2-giant-opt-patch16-384", SAFETENSORS, "text tower"),
         ],
+        own: true,
         note: "any image size that is a multiple of 16",
     },
     Entry {
@@ -131,6 +142,7 @@ pub const CATALOG: &[Entry] = &[
             source("nvidia/C-RADIOv3-L", "c-radio-v3_l_half.pth.tar", "image tower and adaptor"),
             source("apple/DFN5B-CLIP-ViT-H-14-378", OPEN_CLIP, "text tower"),
         ],
+        own: true,
         note: "any image size that is a multiple of 16",
     },
     Entry {
@@ -142,6 +154,7 @@ pub const CATALOG: &[Entry] = &[
             source("nvidia/C-RADIOv3-H", "c-radio_v3-h_half.pth.tar", "image tower and adaptor"),
             source("google/siglip2-giant-opt-patch16-384", SAFETENSORS, "text tower"),
         ],
+        own: true,
         note: "any image size that is a multiple of 16",
     },
     Entry {
@@ -153,6 +166,7 @@ pub const CATALOG: &[Entry] = &[
             source("nvidia/C-RADIOv3-H", "c-radio_v3-h_half.pth.tar", "image tower and adaptor"),
             source("apple/DFN5B-CLIP-ViT-H-14-378", OPEN_CLIP, "text tower"),
         ],
+        own: true,
         note: "any image size that is a multiple of 16",
     },
     Entry {
@@ -164,6 +178,7 @@ pub const CATALOG: &[Entry] = &[
             source("nvidia/C-RADIOv3-g", "c-radio_v3-g_half.pth.tar", "image tower and adaptor"),
             source("google/siglip2-giant-opt-patch16-384", SAFETENSORS, "text tower"),
         ],
+        own: true,
         note: "any image size that is a multiple of 16",
     },
     Entry {
@@ -175,6 +190,7 @@ pub const CATALOG: &[Entry] = &[
             source("nvidia/C-RADIOv3-g", "c-radio_v3-g_half.pth.tar", "image tower and adaptor"),
             source("apple/DFN5B-CLIP-ViT-H-14-378", OPEN_CLIP, "text tower"),
         ],
+        own: true,
         note: "any image size that is a multiple of 16",
     },
     Entry {
@@ -183,6 +199,7 @@ pub const CATALOG: &[Entry] = &[
         family: "NV-CLIP",
         licence: APACHE,
         sources: &[source("UCSC-VLAA/ViT-L-14-CLIPA-datacomp1B", OPEN_CLIP, BOTH)],
+        own: false,
         note: NO_OWN,
     },
     Entry {
@@ -191,6 +208,7 @@ pub const CATALOG: &[Entry] = &[
         family: "NV-CLIP",
         licence: APACHE,
         sources: &[source("UCSC-VLAA/ViT-L-14-CLIPA-336-datacomp1B", OPEN_CLIP, BOTH)],
+        own: false,
         note: NO_OWN,
     },
     Entry {
@@ -199,6 +217,7 @@ pub const CATALOG: &[Entry] = &[
         family: "NV-CLIP",
         licence: APACHE,
         sources: &[source("UCSC-VLAA/ViT-H-14-CLIPA-datacomp1B", OPEN_CLIP, BOTH)],
+        own: false,
         note: NO_OWN,
     },
     Entry {
@@ -207,6 +226,7 @@ pub const CATALOG: &[Entry] = &[
         family: "NV-CLIP",
         licence: APACHE,
         sources: &[source("UCSC-VLAA/ViT-H-14-CLIPA-336-datacomp1B", OPEN_CLIP, BOTH)],
+        own: false,
         note: NO_OWN,
     },
     Entry {
@@ -215,6 +235,7 @@ pub const CATALOG: &[Entry] = &[
         family: "NV-CLIP",
         licence: "NGC",
         sources: &[],
+        own: false,
         note: "NVIDIA gives these weights out through NGC alone; train.pretrained_model_path takes them",
     },
     Entry {
@@ -223,11 +244,12 @@ pub const CATALOG: &[Entry] = &[
         family: "CLIP",
         licence: "none needed",
         sources: &[],
+        own: false,
         note: "for demonstrations and tests; starts from random numbers",
     },
 ];
 
 /// The ways to use a bundled type; none when there is no such type.
-pub fn entries(name: &str) -> impl Iterator<Item = &'static Entry> + use<'_> {
+pub fn entries(name: &str) -> impl Iterator<Item = &'static Entry> + Clone + use<'_> {
     CATALOG.iter().filter(move |entry| entry.name == name)
 }

@@ -171,6 +171,15 @@ impl Clip {
         weights::save_model(path, &self.config, state.iter().map(|(p, t)| (*p, t)))
     }
 
+    /// Writes the parameters as TAO's clip task reads them.
+    ///
+    /// # Errors
+    /// Those of [`weights::save_for_tao`].
+    pub fn save_for_tao(&self, path: &Path) -> Result<(), Failure> {
+        let state = self.state()?;
+        weights::save_for_tao(path, &self.config, state.iter().map(|(p, t)| (*p, t)))
+    }
+
     /// Writes a folder that the family's Python library loads: weights, config, and the tokenizer and preprocessor that came
     /// with the weights it started from.
     ///

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::catalog_table::{self, CATALOG};
 use super::config::{self, ClipConfig};
 use super::source::{Sources, TEACHER};
 use crate::fetch::address::Address;
@@ -11,39 +12,6 @@ use crate::fetch::mirror::{self, Found};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::spec::sections::Spec;
 use crate::tensors::{Key, TensorFile};
-
-/// Public weights of a bundled model type.
-struct Public {
-    /// The type.
-    kind: &'static str,
-    /// The repository.
-    repository: &'static str,
-    /// The file, where it is not one of the usual.
-    file: Option<&'static str>,
-}
-
-const fn public(kind: &'static str, repository: &'static str, file: Option<&'static str>) -> Public {
-    Public { kind, repository, file }
-}
-
-/// Types whose weights a hub holds. NV-CLIP's are not public: `train.pretrained_model_path` names them.
-const PUBLIC: &[Public] = &[
-    public("siglip2-so400m-patch16-256", "google/siglip2-so400m-patch16-256", None),
-    public("siglip2-so400m-patch14-224", "google/siglip2-so400m-patch14-224", None),
-    public("siglip2-so400m-patch14-384", "google/siglip2-so400m-patch14-384", None),
-    public("siglip2-so400m-patch16-384", "google/siglip2-so400m-patch16-384", None),
-    public("siglip2-so400m-patch16-512", "google/siglip2-so400m-patch16-512", None),
-    public("siglip2-so400m-patch16-naflex", "google/siglip2-so400m-patch16-naflex", None),
-    public("c-radio_v3-b", "nvidia/C-RADIOv3-B", Some("c-radio_v3-b_half.pth.tar")),
-    // The name of the file is spelled unlike its siblings.
-    public("c-radio_v3-l", "nvidia/C-RADIOv3-L", Some("c-radio-v3-l_half.pth.tar")),
-    public("c-radio_v3-h", "nvidia/C-RADIOv3-H", Some("c-radio_v3-h_half.pth.tar")),
-    public("c-radio_v3-g", "nvidia/C-RADIOv3-g", Some("c-radio_v3-g_half.pth.tar")),
-];
-
-/// Whose text tower goes with an adaptor of C-RADIO.
-const TEACHERS: &[(&str, &str)] =
-    &[("siglip", "google/siglip2-giant-opt-patch16-384"), ("clip", "apple/DFN5B-CLIP-ViT-H-14-378")];
 
 /// The files of a public SigLIP 2 repository.
 const EXACT: &[&[&str]] = &[&[config::FILE_HUGGING_FACE], &["model.safetensors"]];
@@ -83,13 +51,32 @@ pub fn of(spec: &Spec, config: &ClipConfig) -> Result<Option<Sources>, Failure> 
     if model.kind.starts_with(PREFIX) {
         return open(&model.kind, model.adaptor_name.as_deref(), config).map(Some);
     }
-    let Some(public) = PUBLIC.iter().find(|p| p.kind == model.kind) else { return Ok(None) };
+    // The first source is the image tower's, or that of all; weights of another model are taken only when they are named.
+    let mut entries = catalog_table::entries(&model.kind).filter(|entry| entry.own);
+    let Some(source) = entries.next().and_then(|entry| entry.sources.first()) else { return Ok(None) };
     let hub = Hub::from_environment();
-    let path = match public.file {
-        Some(file) => hub.file(&repository(public.repository), file)?,
-        None => hub.snapshot(&repository(public.repository), EXACT, COMPANIONS)?,
+    let path = match config.layout {
+        config::Layout::Radio => hub.file(&repository(source.repository), source.file)?,
+        _ => hub.snapshot(&repository(source.repository), EXACT, COMPANIONS)?,
     };
     Sources::open(&path, teacher(&path, model.adaptor_name.as_deref(), config)?.as_deref(), config).map(Some)
+}
+
+/// What to say of a training that nothing names weights for; `None` when it has some.
+pub fn remark(spec: &Spec) -> Option<String> {
+    let kind = &spec.model.kind;
+    let folder = Path::new(kind);
+    let named = spec.train.pretrained_model_path.is_some()
+        || spec.train.resume_training_checkpoint_path.is_some()
+        || kind.starts_with(PREFIX)
+        || (folder.is_dir() && TensorFile::find(folder).is_some());
+    let mut entries = catalog_table::entries(kind);
+    if named || entries.clone().any(|entry| entry.own) {
+        return None;
+    }
+    let near = entries.find_map(|entry| entry.sources.first());
+    let near = near.map_or_else(String::new, |s| format!(", for example {PREFIX}{}", s.repository));
+    Some(format!("{kind} starts from random weights; train.pretrained_model_path names others{near}"))
 }
 
 /// Opens weights at a path, or in a repository (`hf:owner/name[@revision]`).
@@ -97,7 +84,10 @@ pub fn of(spec: &Spec, config: &ClipConfig) -> Result<Option<Sources>, Failure> 
 /// # Errors
 /// When they cannot be had or read.
 pub fn open(named: &str, adaptor: Option<&str>, config: &ClipConfig) -> Result<Sources, Failure> {
-    let path = local(named)?;
+    let mut path = local(named)?;
+    if let Some(whole) = Some(&path).filter(|_| config.layout == config::Layout::Radio).and_then(|p| radio_file(p)) {
+        path = whole;
+    }
     Sources::open(&path, teacher(&path, adaptor, config)?.as_deref(), config)
 }
 
@@ -114,10 +104,19 @@ pub fn local(named: &str) -> Result<PathBuf, Failure> {
     }
     let Some(repository) = Repository::parse(named) else { return Ok(PathBuf::from(named)) };
     let (hub, repository) = (Hub::from_environment(), repository?);
-    match PUBLIC.iter().find(|p| p.repository == repository.id).and_then(|p| p.file) {
-        Some(file) => hub.file(&repository, file),
+    // C-RADIO's repositories hold a second file, without the adaptors' heads, under the usual name.
+    let firsts = CATALOG.iter().filter_map(|entry| entry.sources.first().filter(|_| entry.adaptor.is_some()));
+    match firsts.into_iter().find(|source| source.repository == repository.id) {
+        Some(source) => hub.file(&repository, source.file),
         None => fetch(&hub, &repository, &[]),
     }
+}
+
+/// The checkpoint in a copy of a C-RADIO repository: the file beside it that has a usual name lacks the adaptors' heads.
+pub fn radio_file(folder: &Path) -> Option<PathBuf> {
+    let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let mut files = files.filter(|path| path.to_string_lossy().ends_with(".pth.tar"));
+    files.next().filter(|_| files.next().is_none())
 }
 
 /// The folder with the config of a repository.
@@ -142,25 +141,31 @@ fn fetch(hub: &Hub, repository: &Repository, more: &[&[&str]]) -> Result<PathBuf
     fetch(hub, repository, &shards)
 }
 
-/// Whose text tower C-RADIO takes: what lies in `teacher` beside its weights, or the hub's, where the weights hold none.
+/// Where the text tower of weights lies that hold none: in `teacher` beside them, or for C-RADIO on the hub.
 fn teacher(path: &Path, adaptor: Option<&str>, config: &ClipConfig) -> Result<Option<PathBuf>, Failure> {
-    if config.layout != config::Layout::Radio {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let (beside, is_radio) = (folder.join(TEACHER), config.layout == config::Layout::Radio);
+    if !is_radio && !beside.is_dir() {
         return Ok(None);
     }
     let file = TensorFile::open(path, Key::from_environment().as_ref())?;
-    if file.tensors.keys().any(|name| name.ends_with("text.token_embedding.weight")) {
+    let text = if is_radio { "text.token_embedding.weight" } else { "token_embedding.weight" };
+    if file.tensors.keys().any(|name| name.ends_with(text) || name.contains("txt/Embed_0")) {
         return Ok(None);
     }
-    let beside = file.path.parent().unwrap_or(Path::new("")).join(TEACHER);
     if beside.is_dir() {
         return Ok(Some(beside));
     }
-    let known = TEACHERS.iter().find(|(name, _)| Some(*name) == adaptor);
-    let Some((_, id)) = known else {
+    let known = CATALOG.iter().find(|entry| entry.adaptor.is_some() && entry.adaptor == adaptor);
+    let Some(source) = known.and_then(|entry| entry.sources.last()) else {
         let why = format!("{} holds no text tower, and there is no folder {}", path.display(), beside.display());
         return Err(Failure::new(FailureKind::BadCheckpoint, why));
     };
-    fetch(&Hub::from_environment(), &repository(id), &[]).map(Some)
+    fetch(&Hub::from_environment(), &repository(source.repository), &[]).map(Some).map_err(|mut failure| {
+        failure.message +=
+            &format!("\n  it is the text tower of {}, looked for in {} first", path.display(), beside.display());
+        failure
+    })
 }
 
 fn repository(id: &str) -> Repository {

@@ -10,7 +10,7 @@ use std::path::Path;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::clip::failed;
-use super::config::ClipConfig;
+use super::config::{ClipConfig, Layout};
 use super::layout::{self, How};
 use super::parameters::Parameter;
 use super::positions;
@@ -20,6 +20,9 @@ use crate::tensors::{Dtype, Entry, Key, Outgoing, TensorFile, write_safetensors,
 
 /// File name of the weights in a checkpoint folder.
 pub const FILE: &str = "model.safetensors";
+
+/// Differences that a failure names.
+const SHOWN: usize = 20;
 
 /// How weights compare with an architecture.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -149,12 +152,15 @@ pub fn load(
 ) -> Result<(), Failure> {
     let found = compare(sources, config, parameters);
     if !found.fits() {
-        let all = found.differences();
+        let mut all = found.differences();
+        let more = all.len().saturating_sub(SHOWN);
+        all.truncate(SHOWN);
         let message = format!(
-            "{} ({}) does not fit the model:\n  {}",
+            "{} ({}) does not fit the model:\n  {}{}",
             sources.path().display(),
             found.layouts[0],
-            all.join("\n  ")
+            all.join("\n  "),
+            if more > 0 { format!("\n  and {more} more, which `cliptune weights check` names") } else { String::new() }
         );
         return Err(Failure::new(FailureKind::BadCheckpoint, message));
     }
@@ -282,25 +288,71 @@ pub fn save_model<'a>(
     config: &ClipConfig,
     parameters: impl Iterator<Item = (&'a Parameter, &'a Tensor)>,
 ) -> Result<(), Failure> {
+    let out = public(config, parameters)?.into_iter().map(|(name, tensor)| outgoing(name, tensor)).collect::<Vec<_>>();
+    if path.extension().is_some_and(|e| e == "pth") {
+        return write_torch(path, &out, Some("state_dict"));
+    }
+    write_safetensors(path, &[("format", "pt".to_owned())], out, Key::from_environment().as_ref())
+}
+
+/// Writes parameters as a PyTorch archive that TAO's clip task takes as `train.pretrained_model_path`: a bare dict under the
+/// names of its adapter, which holds the model of the family's library further inside and the scalars itself.
+///
+/// # Errors
+/// `SpecInvalid` for a family whose adapter is not known; those of [`save_model`].
+pub fn save_for_tao<'a>(
+    path: &Path,
+    config: &ClipConfig,
+    parameters: impl Iterator<Item = (&'a Parameter, &'a Tensor)>,
+) -> Result<(), Failure> {
+    let siglip = match config.layout {
+        Layout::HfSiglip | Layout::HfSiglip2 => true,
+        Layout::OpenClip => false,
+        _ => {
+            let why = "TAO's names are known for the SigLIP 2 and ViT-*-SigLIP-CLIPA types alone";
+            return Err(Failure::new(FailureKind::SpecInvalid, why));
+        }
+    };
+    let mut out = Vec::new();
+    for (name, tensor) in public(config, parameters)? {
+        if name.starts_with("logit_") {
+            out.push(outgoing(name.clone(), tensor.f_view([]).map_err(failed)?));
+            // Its copy of transformers' model keeps scalars that nothing uses.
+            if siglip {
+                out.push(outgoing(format!("backbone.inner.{name}"), tensor.f_view([1]).map_err(failed)?));
+            }
+            continue;
+        }
+        out.push(outgoing(format!("backbone.{}.{name}", if siglip { "inner" } else { "model" }), tensor));
+    }
+    if siglip {
+        let mask = Tensor::f_ones([1, 1], (Kind::Int, Device::Cpu)).map_err(failed)?;
+        out.push(outgoing("backbone.mask".to_owned(), mask));
+    }
+    write_torch(path, &out, None)
+}
+
+/// Parameters under the public names of their family.
+fn public<'a>(
+    config: &ClipConfig,
+    parameters: impl Iterator<Item = (&'a Parameter, &'a Tensor)>,
+) -> Result<Vec<(String, Tensor)>, Failure> {
     let table = layout::of(config);
     let mut out = Vec::new();
     for (p, tensor) in parameters {
         let (names, how) = table.public(&p.name, "").ok_or_else(|| {
             Failure::new(FailureKind::Unknown, format!("the layout {} has no name for {}", table.name, p.name))
         })?;
-        let pieces = tch::no_grad(|| how.write(tensor)).map_err(failed)?;
-        out.extend(names.into_iter().zip(pieces).map(|(name, piece)| outgoing(name, piece)));
+        out.extend(names.into_iter().zip(tch::no_grad(|| how.write(tensor)).map_err(failed)?));
     }
-    if path.extension().is_some_and(|e| e == "pth") {
-        return write_torch(path, &out);
-    }
-    write_safetensors(path, &[("format", "pt".to_owned())], out, Key::from_environment().as_ref())
+    Ok(out)
 }
 
 /// A tensor on its way into a file: copied to the host when its turn comes.
 fn outgoing(name: String, tensor: Tensor) -> Outgoing<'static> {
     let (dtype, kind) = match tensor.kind() {
         Kind::Int64 => (Dtype::I64, Kind::Int64),
+        Kind::Int => (Dtype::I32, Kind::Int),
         _ => (Dtype::F32, Kind::Float),
     };
     let shape = tensor.size().iter().map(|&n| n as usize).collect();

@@ -35,7 +35,19 @@ fn read(path: &Path) -> Result<Index, Failure> {
 /// The files that an index names.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, Failure> {
     let names: std::collections::BTreeSet<String> = read(path)?.weight_map.into_values().collect();
+    if let Some(other) = names.iter().find(|name| !is_beside(name)) {
+        return Err(bad(path, not_beside(other)));
+    }
     Ok(names.into_iter().collect())
+}
+
+/// A shard lies beside its index; anything else would let an index name any file of the machine.
+fn is_beside(shard: &str) -> bool {
+    matches!(Path::new(shard).components().collect::<Vec<_>>()[..], [Component::Normal(_)])
+}
+
+fn not_beside(shard: &str) -> String {
+    format!("{shard:?} is not the name of a file beside the index")
 }
 
 pub(super) fn open(path: &Path, key: Option<&Key>) -> Result<TensorFile, Failure> {
@@ -47,10 +59,8 @@ pub(super) fn open(path: &Path, key: Option<&Key>) -> Result<TensorFile, Failure
     }
     let (mut tensors, mut problems) = (BTreeMap::new(), Vec::new());
     for (shard, names) in by_shard {
-        // A shard lies beside its index; anything else would let an index name any file of the machine.
-        let plain = matches!(Path::new(shard).components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
-        if !plain {
-            problems.push(format!("{shard:?} is not the name of a file beside the index"));
+        if !is_beside(shard) {
+            problems.push(not_beside(shard));
             continue;
         }
         match TensorFile::open(&folder.join(shard), key) {

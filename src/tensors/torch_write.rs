@@ -13,12 +13,12 @@ use super::entry::row_by_row;
 use super::write::{Outgoing, atomically};
 use crate::journal::failure::{Failure, FailureKind};
 
-/// Writes `{"state_dict": {name: tensor}}` durably.
+/// Writes `{name: tensor}`, or `{wrapper: {name: tensor}}`, durably.
 ///
 /// # Errors
 /// `DiskFull` or `Io`, or that of a tensor's bytes; nothing is left then.
-pub fn write_torch(path: &Path, tensors: &[Outgoing<'_>]) -> Result<(), Failure> {
-    let pickle = pickle(tensors)?;
+pub fn write_torch(path: &Path, tensors: &[Outgoing<'_>], wrapper: Option<&str>) -> Result<(), Failure> {
+    let pickle = pickle(tensors, wrapper)?;
     atomically(path, |file| {
         let mut zip = ZipWriter::new(BufWriter::with_capacity(1 << 20, file));
         // PyTorch maps storages in place: stored, and each at a multiple of 64 bytes.
@@ -39,10 +39,12 @@ pub fn write_torch(path: &Path, tensors: &[Outgoing<'_>]) -> Result<(), Failure>
     })
 }
 
-fn pickle(tensors: &[Outgoing<'_>]) -> Result<Vec<u8>, Failure> {
+fn pickle(tensors: &[Outgoing<'_>], wrapper: Option<&str>) -> Result<Vec<u8>, Failure> {
     let mut p = Pickle(vec![0x80, 2]);
-    p.code(b"}");
-    p.text("state_dict");
+    if let Some(key) = wrapper {
+        p.code(b"}");
+        p.text(key);
+    }
     p.global("collections", "OrderedDict");
     p.code(b")R(");
     for (i, tensor) in tensors.iter().enumerate() {
@@ -67,7 +69,7 @@ fn pickle(tensors: &[Outgoing<'_>]) -> Result<Vec<u8>, Failure> {
         p.global("collections", "OrderedDict");
         p.code(b")RtR");
     }
-    p.code(b"us.");
+    p.code(if wrapper.is_some() { b"us." } else { b"u." });
     Ok(p.0)
 }
 

@@ -125,6 +125,10 @@ impl<'a> Run<'a> {
             shim::choose_kernels(spec.train.cudnn.benchmark, spec.train.cudnn.deterministic);
         }
         let mut model = build(spec, &settings, device)?;
+        if let Some(message) = pretrained::remark(spec).filter(|_| !job.resume) {
+            console::line(&message);
+            events.append(Timestamp::now(), JobEvent::Note { message })?;
+        }
         trained::choose(&mut model, spec, settings.seed)?;
         model.set_recompute(settings.recompute);
         model.set_patch_dropout(settings.patch_dropout);

@@ -191,6 +191,26 @@ fn files_are_fetched_once_and_then_come_from_the_cache() {
 }
 
 #[test]
+fn a_snapshot_that_broke_off_is_completed_without_fetching_anything_twice() {
+    let (server, dir) = (serve(), tempfile::tempdir().unwrap());
+    let mut hub = hub(&server, dir.path());
+    let wanted: &[&[&str]] = &[&["model.safetensors"]];
+    *server.mood.lock().unwrap() = Mood::Breaks(1);
+    hub.attempts = 1;
+    hub.snapshot(&repository("hf:o/m"), wanted, &["config.json", "absent.json"]).unwrap_err();
+    let asked = || server.log.lock().unwrap().iter().filter(|(path, ..)| path.ends_with("/config.json")).count();
+    let before = asked();
+    let folder = hub.snapshot(&repository("hf:o/m"), wanted, &["config.json", "absent.json"]).unwrap();
+    // What is needed comes last, so that nothing that may be absent is lost with the connection.
+    assert_eq!(std::fs::read(folder.join("config.json")).unwrap(), config());
+    assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), weights());
+    assert_eq!(asked(), before);
+    // Nor by someone who needs it together with others.
+    hub.snapshot(&repository("hf:o/m"), &[&["config.json"], &["model.safetensors"]], &[]).unwrap();
+    assert_eq!(asked(), before);
+}
+
+#[test]
 fn a_renamed_repository_is_followed() {
     let (server, dir) = (serve(), tempfile::tempdir().unwrap());
     let path = hub(&server, dir.path()).file(&repository("hf:old/m"), "config.json").unwrap();
@@ -300,4 +320,35 @@ fn names_of_repositories_are_checked() {
         let message = Repository::parse(wrong).unwrap().unwrap_err().message;
         assert!(message.contains("hf:owner/name"), "{wrong}: {message}");
     }
+}
+
+/// A copy of a public repository that the machine lacks is asked for by the names that the repository has.
+#[test]
+fn every_c_radio_is_looked_for_in_its_own_file_and_its_text_tower_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |path: &str, model: &str, adaptor: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cliptune"));
+        command.args(["weights", "check", path, "--model", model, "--adaptor", adaptor]);
+        let output = command.env("HF_HOME", dir.path()).env("HF_HUB_OFFLINE", "1").output().unwrap();
+        assert_eq!(output.status.code(), Some(8));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (model, repository, file) in [
+        ("c-radio_v3-b", "nvidia/C-RADIOv3-B", "c-radio_v3-b_half.pth.tar"),
+        // Spelled unlike its siblings.
+        ("c-radio_v3-l", "nvidia/C-RADIOv3-L", "c-radio-v3_l_half.pth.tar"),
+        ("c-radio_v3-h", "nvidia/C-RADIOv3-H", "c-radio_v3-h_half.pth.tar"),
+        ("c-radio_v3-g", "nvidia/C-RADIOv3-g", "c-radio_v3-g_half.pth.tar"),
+    ] {
+        let said = check(&format!("hf:{repository}"), model, "siglip");
+        assert!(said.contains(&format!("hf download {repository} ")) && said.contains(file), "{said}");
+    }
+    // A copy of the repository holds backbones alone under the usual name.
+    let copy = dir.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/radio_clip/radio.pth.tar");
+    std::fs::copy(golden, copy.join("c-radio_v3-b_half.pth.tar")).unwrap();
+    std::fs::write(copy.join("model.safetensors"), "nothing to be read").unwrap();
+    let said = check(copy.to_str().unwrap(), "c-radio_v3-b", "clip");
+    assert!(said.contains("apple/DFN5B-CLIP-ViT-H-14-378") && said.contains("copy/teacher first"), "{said}");
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cliptune::model::{Clip, ClipConfig, Sources, parameters, weights};
+use cliptune::model::{Clip, ClipConfig, Sources, parameters, pretrained, weights};
 use cliptune::tensors::TensorFile;
 use tch::{Device, Kind, Tensor};
 
@@ -146,6 +146,57 @@ fn wrappers_half_precision_and_pytorch_archives_load_as_well() {
 }
 
 #[test]
+fn an_image_tower_of_timm_takes_its_text_tower_from_the_folder_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = weights::read(&folder("siglip_open_clip").join("open_clip_model.safetensors")).unwrap();
+    let trunk = file.iter().filter_map(|(name, t)| Some((name.strip_prefix("visual.trunk.")?, t)));
+    let path = dir.path().join("model.safetensors");
+    weights::save(&path, trunk).unwrap();
+    let config = config("siglip");
+    let sources = pretrained::open(path.to_str().unwrap(), None, &config).unwrap();
+    let found = weights::compare(&sources, &config, &parameters::of(&config));
+    assert!(found.unexpected.is_empty() && found.shapes.is_empty(), "{found:?}");
+    assert!(found.missing.iter().all(|name| name.starts_with("text.") || name.starts_with("logit_")), "{found:?}");
+
+    std::fs::create_dir(dir.path().join("teacher")).unwrap();
+    std::fs::copy(folder("siglip").join("model.safetensors"), dir.path().join("teacher/model.safetensors")).unwrap();
+    let sources = pretrained::open(dir.path().to_str().unwrap(), None, &config).unwrap();
+    assert_canonical(&Clip::pretrained(&config, &sources, Device::Cpu).unwrap(), "siglip");
+}
+
+#[test]
+fn archives_for_tao_carry_the_names_of_its_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tao.pth");
+    for (name, file, inner) in [
+        ("siglip", "model.safetensors", "backbone.inner."),
+        ("naflex", "model.safetensors", "backbone.inner."),
+        ("nv_clip", "open_clip_model.safetensors", "backbone.model."),
+    ] {
+        let model = loaded(name, file, None);
+        model.save_for_tao(&path).unwrap();
+        let mut written = weights::read(&path).unwrap();
+        for (key, value) in weights::read(&folder(name).join(file)).unwrap() {
+            let copy = written.remove(&format!("{inner}{key}"));
+            if key.starts_with("logit_") {
+                let scalar = written.remove(&key).unwrap();
+                assert_eq!((scalar.size(), scalar.double_value(&[])), (vec![], value.view([]).double_value(&[])));
+                assert_eq!(copy.is_some(), inner == "backbone.inner.", "{name}: {key}");
+            } else {
+                assert_eq!(copy.unwrap(), value, "{name}: {key}");
+            }
+        }
+        let left: Vec<&str> = written.keys().map(String::as_str).collect();
+        assert_eq!(left, if name == "nv_clip" { vec![] } else { vec!["backbone.mask"] });
+        let config = config(name);
+        let again = Clip::pretrained(&config, &Sources::open(&path, None, &config).unwrap(), Device::Cpu).unwrap();
+        assert_eq!(named(&again), named(&model), "{name}");
+    }
+    let radio = loaded("radio_clip", "radio.pth.tar", Some("teacher"));
+    assert!(radio.save_for_tao(&path).unwrap_err().message.contains("SigLIP 2"));
+}
+
+#[test]
 fn big_vision_archives_load() {
     let config = config("siglip");
     for file in ["big_vision.npz", "big_vision_stacked.npz"] {
@@ -230,6 +281,7 @@ fn folders_for_python() {
         model.save_folder(&folder).unwrap();
         if name == "siglip" {
             model.save(&root.join("siglip.pth")).unwrap();
+            model.save_for_tao(&root.join("siglip_tao.pth")).unwrap();
         }
     }
 }

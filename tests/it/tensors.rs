@@ -88,6 +88,23 @@ fn state_dict_in_a_checkpoint_is_unwrapped_and_its_settings_are_plain_values() {
 }
 
 #[test]
+fn lightning_checkpoint_of_tao_is_read_with_the_classes_of_its_settings() {
+    let file = open("lightning.ckpt");
+    assert_eq!(file.tensors.keys().collect::<Vec<_>>(), ["model.bias", "model.weight"]);
+    assert_eq!(contents(&file)["model.weight"], plain()["matrix"]);
+    assert_eq!((&file.metadata["epoch"], &file.metadata["global_step"]), (&1.into(), &1.into()));
+    let named = |module: &str| {
+        cliptune::tensors::pickle::read(format!("c{module}\nname\n.").as_bytes())
+            .map(drop)
+            .map_err(|why| why.contains(module))
+    };
+    assert_eq!(named("nvidia_tao_pytorch.cv.clip.config.default_config"), Ok(()));
+    for other in ["nvidia_tao_core", "nvidia_tao_core.configs", "nvidia_tao", "xnvidia_tao_core.config", "config"] {
+        assert_eq!(named(other), Err(true));
+    }
+}
+
+#[test]
 fn pickles_that_ask_for_other_names_are_refused_by_name_and_nothing_runs() {
     let message = |name: &str| TensorFile::open(&golden(name), None).unwrap_err().message;
     let evil = message("evil.pt");
@@ -110,6 +127,10 @@ fn files_of_other_kinds_are_refused_with_what_they_are() {
     assert!(message(b"PK\x05\x06junk").contains("zip"));
     assert!(message(br#"{"weight_map": {"a": "../../etc/passwd"}}"#).contains("etc/passwd"));
     assert!(message(br#"{"weight_map": {"a": "absent.safetensors"}}"#).contains("absent.safetensors"));
+    // Nor is a file of such a name fetched.
+    let index = dir.path().join("index.json");
+    std::fs::write(&index, br#"{"weight_map": {"a": "../../evil.safetensors"}}"#).unwrap();
+    assert!(TensorFile::shards(&index).unwrap_err().message.contains("../../evil.safetensors"));
     let legacy = TensorFile::open(&golden("legacy.pt"), None).unwrap_err().message;
     assert!(legacy.contains("before 1.6"), "{legacy}");
     let folder = TensorFile::open(dir.path(), None).unwrap_err().message;
@@ -125,9 +146,11 @@ fn written_files_hold_the_same_tensors_and_metadata() {
     let file = TensorFile::open(dir.path(), None).unwrap();
     assert_eq!((contents(&file), &file.metadata["format"]), (expected.clone(), &"pt".into()));
     let torch = dir.path().join("model.pth");
-    write_torch(&torch, &outgoing(&expected)).unwrap();
-    let file = TensorFile::open(&torch, None).unwrap();
-    assert_eq!((file.container, contents(&file)), (Container::Torch, expected));
+    for wrapper in [None, Some("state_dict")] {
+        write_torch(&torch, &outgoing(&expected), wrapper).unwrap();
+        let file = TensorFile::open(&torch, None).unwrap();
+        assert_eq!((file.container, contents(&file)), (Container::Torch, expected.clone()));
+    }
     // Python's loader, which checks alignment and checksums, is asked by tests/golden/models/check.py.
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
 }
@@ -202,7 +225,7 @@ proptest! {
     fn damaged_files_never_panic(
         name in prop::sample::select(vec![
             "plain.safetensors", "model.safetensors.index.json", "bare.pt", "wrapped.pth.tar", "protocol4.pt",
-            "stored.npz", "deflated.npz", "legacy.pt",
+            "stored.npz", "deflated.npz", "legacy.pt", "lightning.ckpt",
         ]),
         cut in prop::option::weighted(0.3, 0.0..1.0f64),
         flips in prop::collection::vec((0.0..1.0f64, any::<u8>()), 0..12),

@@ -8,7 +8,13 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("radio_model.model.", "base_model."),
     ("radio_model.input_conditioner.", "input_conditioner."),
     ("params/", ""),
+    // A tower of timm on its own.
     ("embeds.", "visual.trunk.embeds."),
+    ("patch_embed.", "visual.trunk.patch_embed."),
+    ("pos_embed", "visual.trunk.pos_embed"),
+    ("blocks.", "visual.trunk.blocks."),
+    ("norm.", "visual.trunk.norm."),
+    ("attn_pool.", "visual.trunk.attn_pool."),
 ];
 
 /// The name without wrappers, and how many there were: of two tensors that end up with one name, the one with fewer counts.
@@ -34,6 +40,7 @@ mod tests {
         assert_eq!(plain("model.backbone.inner.vision_model.head.probe"), "vision_model.head.probe");
         assert_eq!(plain("module.visual.proj"), "visual.proj");
         assert_eq!(plain("radio_model.model.blocks.0.ls1.grandma"), "base_model.blocks.0.ls1.gamma");
+        assert_eq!(plain("blocks.0.attn.qkv.bias"), "visual.trunk.blocks.0.attn.qkv.bias");
         assert_eq!(plain("logit_scale"), "logit_scale");
         assert_eq!(super::plain("model.backbone.inner.logit_scale"), ("logit_scale".to_owned(), 3));
     }

@@ -68,8 +68,13 @@ pub(super) static GLOBALS: &[Global] = &[
     row("builtins", "slice", Make::Opaque),
     row("__builtin__", "dict", Make::Dict),
     row("__builtin__", "list", Make::List),
+    row("__builtin__", "tuple", Make::List),
     row("__builtin__", "set", Make::List),
+    row("__builtin__", "frozenset", Make::List),
     row("__builtin__", "int", Make::First),
+    row("__builtin__", "long", Make::First),
+    row("__builtin__", "str", Make::First),
+    row("__builtin__", "bytearray", Make::First),
     row("__builtin__", "float", Make::First),
     row("__builtin__", "bool", Make::First),
     row("__builtin__", "unicode", Make::First),
@@ -131,14 +136,25 @@ pub(super) static GLOBALS: &[Global] = &[
     row("omegaconf.nodes", "IntegerNode", Make::Record),
     row("omegaconf.nodes", "FloatNode", Make::Record),
     row("omegaconf.nodes", "BooleanNode", Make::Record),
+    row("omegaconf.nodes", "BytesNode", Make::Record),
+    row("omegaconf.nodes", "EnumNode", Make::Record),
+    row("omegaconf.nodes", "PathNode", Make::Record),
+    row("omegaconf.base", "UnionNode", Make::Record),
     row("typing", "Any", Make::Opaque),
     row("typing", "Dict", Make::Opaque),
     row("typing", "List", Make::Opaque),
     row("typing", "Optional", Make::Opaque),
+    row("typing", "Tuple", Make::Opaque),
     row("typing", "Union", Make::Opaque),
 ];
 
+/// The classes of TAO's settings (`nvidia_tao_core.config.clip.default_config.ExperimentConfig` …): OmegaConf keeps them beside
+/// the values.
+static TAO: Global = row("nvidia_tao", "settings", Make::Record);
+
 /// The row of a name.
 pub(super) fn find(module: &str, name: &str) -> Option<&'static Global> {
-    GLOBALS.iter().find(|g| g.module == module && g.name == name)
+    let listed = GLOBALS.iter().find(|g| g.module == module && g.name == name);
+    let is_tao = || module.starts_with("nvidia_tao_") && module.split('.').any(|part| part == "config");
+    listed.or_else(|| is_tao().then_some(&TAO))
 }

@@ -47,3 +47,7 @@ archive = torch.load(root / "siglip.pth", weights_only=True)["state_dict"]
 public = load_file(HERE / "siglip" / "model.safetensors")
 assert archive.keys() == public.keys() and all(torch.equal(archive[k], public[k]) for k in public)
 print("siglip.pth: the same tensors")
+tao = torch.load(root / "siglip_tao.pth", weights_only=True)
+assert all(torch.equal(tao[f"backbone.inner.{k}"], public[k]) for k in public) and tao["backbone.mask"].dtype == torch.int32
+assert tao["logit_scale"].shape == () and len(tao) == len(public) + 3
+print("siglip_tao.pth: the same tensors under the names of TAO's adapter")
