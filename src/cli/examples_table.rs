@@ -41,6 +41,16 @@ const TABLE: &[Examples] = &[
         ],
     ),
     (
+        "query",
+        &[
+            ("cliptune query 'red' --in photos --parent out", "the best images of a folder for a text"),
+            (
+                "cliptune query --image cat.png --in image_embeddings.h5 --checkpoint model",
+                "for an image, in embeddings",
+            ),
+        ],
+    ),
+    (
         "export",
         &[
             ("cliptune export --parent out", "the best checkpoint as an ONNX graph"),
@@ -212,7 +222,13 @@ const TABLE: &[Examples] = &[
             ),
         ],
     ),
-    ("bench", &[("cliptune bench train --config open_clip.json --batch 128", "images a second")]),
+    (
+        "bench",
+        &[
+            ("cliptune bench train --config open_clip.json --batch 128", "images a second in training"),
+            ("cliptune bench eval --pairs 10000", "metrics of random pairs"),
+        ],
+    ),
     (
         "doctor",
         &[("cliptune doctor", "what is missing and how to get it"), ("cliptune doctor --json", "the same for scripts")],

@@ -7,9 +7,6 @@ use crate::base::exit::ExitCode;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  cliptune query \"a red apple\" --in photos --parent demo_results\n  cliptune query --image cat.png --in out/inference/image_embeddings.h5 --checkpoint model_folder"
-)]
 pub struct Args {
     /// What to search for.
     #[arg(value_name = "TEXT", required_unless_present = "image", conflicts_with = "image")]

@@ -71,6 +71,8 @@ const CONTROL: &[Case] = &[
     ("train_wrong_override", &["train", "-e", "spec.yaml", "train.loss_type=siglop"]),
     ("train_wrong_automl", &["train", "-e", "spec.yaml", "--automl", "maybe"]),
     ("evaluate_dry_run_wrong", &["evaluate", "-e", "wrong.yaml", "--dry-run"]),
+    ("query_no_model", &["query", "a red apple", "--in", "images"]),
+    ("query_no_place", &["query", "a red apple", "--in", "nowhere", "--parent", "study"]),
     ("sweep_report_only", &["sweep", "-e", "spec.yaml", "--results-dir", "swept", "--report-only"]),
     ("reproduce_no_trial", &["reproduce", "study", "42"]),
     ("space_show", &["space", "show", "spec.yaml"]),
