@@ -59,9 +59,9 @@ fn a_sweep_hands_its_signals_on_and_waits_until_the_study_has_left() {
     assert!(state.trials.values().all(|t| !t.state.is_active()), "no worker is left");
     assert_eq!(state.controller.as_ref().unwrap().stopped.as_ref().unwrap().1, "asked to stop");
     assert!(!dir(2).exists());
-    let status = study.command(&[&args[..], &["--resume"]].concat()).output().unwrap().status;
-    assert_eq!(status.code(), Some(0));
-    assert!([1, 2].iter().all(|seed| states(&load(&dir(*seed)).unwrap()) == [Completed; 2]));
+    let again = ["sweep", "-e", "spec.yaml", "--seeds", "1", "--results-dir", "sweep", "--resume"];
+    assert_eq!(study.command(&again).output().unwrap().status.code(), Some(0));
+    assert_eq!(states(&load(&dir(1)).unwrap()), [Completed; 2]);
 }
 
 #[test]
