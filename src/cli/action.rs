@@ -134,7 +134,7 @@ fn gpus(action: Action, spec: &Spec) -> Vec<u32> {
     let wanted = match action {
         Action::Evaluate => &spec.evaluate.gpu_ids,
         Action::Inference => &spec.inference.gpu_ids,
-        Action::Export | Action::GenTrtEngine | Action::Train => return Vec::new(),
+        Action::Export | Action::GenTrtEngine | Action::Train | Action::Select => return Vec::new(),
     };
     let visible = crate::gpu::inventory().gpus().len();
     wanted.iter().copied().find(|&place| (place as usize) < visible).into_iter().collect()
