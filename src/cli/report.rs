@@ -99,12 +99,31 @@ fn failed(error: &std::io::Error) -> Problems {
 fn thumbnail(path: &Path) -> Option<Vec<u8>> {
     const SIDE: u32 = 144;
     const QUALITY: u8 = 82;
-    let whole = crate::pixels::decode::decode(path).ok()?;
+    let whole = match path.is_file() {
+        true => crate::pixels::decode::decode(path).ok()?,
+        false => crate::pixels::decode::decode_bytes(&member(path)?).ok()?,
+    };
     let small = crate::pixels::ImageTransform::clip(SIDE).resize(&whole);
     let mut bytes = Vec::new();
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, QUALITY)
         .encode(&small.pixels, small.width, small.height, image::ExtendedColorType::Rgb8)
         .ok()?;
+    Some(bytes)
+}
+
+/// A file within a tar, named as if the tar were a folder: images of WebDataset shards are.
+#[cfg(feature = "torch")]
+fn member(path: &Path) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+    const MOST: u64 = 64 << 20;
+    let shard = path.ancestors().skip(1).find(|p| p.is_file())?;
+    let name = path.strip_prefix(shard).ok()?;
+    let file = std::io::BufReader::new(std::fs::File::open(shard).ok()?);
+    let mut archive = tar::Archive::new(file);
+    let mut entries = archive.entries().ok()?.filter_map(Result::ok);
+    let entry = entries.find(|e| e.path().is_ok_and(|p| p == name))?;
+    let mut bytes = Vec::new();
+    entry.take(MOST).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 

@@ -190,8 +190,8 @@ impl Reader<'_> {
     /// The file itself when it is small, a smaller picture of it otherwise.
     fn picture(&mut self, path: &str) -> Option<String> {
         let path = self.folder.join(path);
-        let length = std::fs::metadata(&path).ok().filter(|m| m.is_file())?.len();
-        let bytes = if length <= PICTURE { std::fs::read(&path).ok()? } else { (self.thumbnail)(&path)? };
+        let is_small = std::fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() <= PICTURE);
+        let bytes = if is_small { std::fs::read(&path).ok()? } else { (self.thumbnail)(&path)? };
         let kind = kind(&bytes)?;
         self.left = self.left.checked_sub(bytes.len())?;
         Some(format!("data:image/{kind};base64,{}", STANDARD.encode(&bytes)))

@@ -95,7 +95,7 @@ pub(crate) fn write_study(path: &Path) -> StudyDir {
     std::fs::write(dir.spec(), "wandb:\n  project: drawings\n  entity: team\n  tags: [one]\n").unwrap();
     std::fs::write(
         dir.space(),
-        "parameters:\n  train.optim.vision_lr: {type: float, low: 1e-4, high: 1e-2, log: true}\n  train.optim.text_lr: {type: float, low: 1e-4, high: 1e-2, log: true}\n  train.loss_type: {type: categorical, choices: [siglip, clip]}\n  train.loss_bias: {type: float, low: -10.0, high: 0.0, when: {train.loss_type: siglip}}\n  train.optim.weight_decay: {type: float, low: 1e-5, high: 0.5, log: true}\n  train.accumulate_grad_batches: {type: ordinal, values: [1, 2, 4]}\n",
+        "parameters:\n  train.optim.vision_lr: {type: float, low: 1e-4, high: 1e-2, log: true}\n  train.optim.text_lr: {type: float, low: 1e-4, high: 1e-2, log: true}\n  train.loss_type: {type: categorical, choices: [siglip, clip]}\n  train.loss_bias: {type: float, low: -10.0, high: 0.0, when: {train.loss_type: siglip}}\n  train.optim.weight_decay: {type: float, low: 1e-5, high: 0.5, log: true}\n  train.accumulate_grad_batches: {type: ordinal, choices: [1, 2, 4]}\n",
     )
     .unwrap();
     let mut study = Writer::<StudyEvent>::open(&dir.journal()).unwrap();
