@@ -1,8 +1,14 @@
-"""Runs the import script of a W&B export offline and says what lies in its folder, as JSON. usage: run_wandb.py DIR"""
+"""Runs the import script of a W&B export offline, for its first runs, and says what lies in its folder, as JSON.
+usage: run_wandb.py DIR COUNT"""
 import glob, json, os, runpy, sys
 
-folder = sys.argv[1]
+folder, count = sys.argv[1], int(sys.argv[2])
 os.chdir(folder)
+with open("wandb.json", encoding="utf-8") as file:
+    study = json.load(file)
+study["runs"] = study["runs"][:count]
+with open("wandb.json", "w", encoding="utf-8") as file:
+    json.dump(study, file)
 projects = set()
 import wandb
 

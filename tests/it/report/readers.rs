@@ -139,8 +139,8 @@ fn optuna_opens_the_journal() {
 fn wandb_logs_the_runs_offline() {
     let root = workspace();
     stdout(root.path(), &["export", "wandb", "study", "-o", "out"]);
-    let read = python("run_wandb.py", &[&root.path().join("out")]);
-    assert_eq!(read["runs"], TRIALS);
+    let read = python("run_wandb.py", &[&root.path().join("out"), Path::new("2")]);
+    assert_eq!(read["runs"], 2);
     assert_eq!(read["projects"], serde_json::json!(["drawings"]));
 }
 

@@ -109,7 +109,8 @@ impl Board {
             }
         }
         session.text(4, &trial.id.to_string()).double(5, started);
-        let mut bytes = version(started);
+        // TensorBoard takes the first of these for the beginning, and each further one for a restart.
+        let mut bytes = [version(started), session_starts(started, 0)].concat();
         bytes.extend(event(started, 0, &hparams("_hparams_/session_start_info", 3, &session)));
         if let Ok(spec) = std::fs::read_to_string(input.dir.trial(trial.id).spec()) {
             bytes.extend(event(started, 0, &text("spec", &format!("```yaml\n{spec}\n```"))));
@@ -130,7 +131,7 @@ impl Written {
         if same < self.series.rows.len() {
             // An attempt began from an earlier checkpoint: TensorBoard drops what it has from this step on.
             let (step, ts) = (self.series.rows[same].step, series.last().or(self.series.last()).unwrap_or_default());
-            bytes.extend(restarted(seconds(ts), step));
+            bytes.extend(session_starts(seconds(ts), step));
         }
         bytes.extend(series.rows[same..].iter().flat_map(scalars));
         let ended = end(input, trial, &series, &mut bytes);
@@ -192,8 +193,8 @@ fn version(ts: f64) -> Vec<u8> {
     record::frame(&event.into_bytes())
 }
 
-/// Says that what follows begins at this step again.
-fn restarted(ts: f64, step: u64) -> Vec<u8> {
+/// Says that what follows begins at this step.
+fn session_starts(ts: f64, step: u64) -> Vec<u8> {
     let mut log = Message::new();
     log.varint(1, 1);
     let mut event = Message::new();
