@@ -160,6 +160,8 @@ const TABLE: &[Examples] = &[
             ("cliptune promote out --dry-run", "what would be made of which checkpoint"),
             ("cliptune promote out", "the best trial"),
             ("cliptune promote out 11", "another one"),
+            ("cliptune promote out --rollback", "the promotion before the current one"),
+            ("cliptune promote out --layout triton", "a model repository for Triton"),
         ],
     ),
     (
