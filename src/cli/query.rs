@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::format::Shape;
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 
@@ -35,9 +36,9 @@ pub struct Args {
     /// Threads; 0 uses all cores.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
-    /// One versioned JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub shape: Shape,
 }
 
 /// Runs the command.
@@ -72,16 +73,16 @@ mod with_torch {
     use serde_json::{Value, json};
 
     use super::Args;
-    use crate::base::diagnostic::{Problem, Problems};
+    use crate::base::diagnostic::Problems;
     use crate::base::exit::ExitCode;
     use crate::base::units;
     use crate::cli::{output, parent};
     use crate::infer::embed::{self, Options};
-    use crate::infer::search::{self, Hits, Query};
+    use crate::infer::search::{self, Hit, Hits, Query};
     use crate::infer::source::{Artifact, Source};
     use crate::journal::failure::{Failure, FailureKind};
     use crate::journal::job::Action;
-    use crate::report::table;
+    use crate::report::table::Grid;
     use crate::spec::Spec;
     use crate::train::device;
 
@@ -99,24 +100,26 @@ mod with_torch {
             parent::load_with(Action::Inference, args.spec.as_deref(), args.parent.as_deref(), None, &overrides)?;
         resolved.share_key();
         let scratch = Scratch(std::env::temp_dir().join(format!("cliptune-query-{}", std::process::id())));
-        let mut found = search(args, &resolved.spec, &scratch.0)
-            .map_err(|f| Problems::one(f.kind.exit(), Problem::new(&f.message).help(f.kind.help())))?;
+        let mut found = search(args, &resolved.spec, &scratch.0).map_err(|f| Problems::from(&f))?;
         found.best.iter_mut().for_each(|hit| hit.name = scratch.shown(&hit.name, &args.place));
-        if args.json {
-            output::json(&json!({
+        let grid = |exact: bool| {
+            let row = |(rank, hit): (usize, &Hit)| {
+                let score = if exact { hit.score.to_string() } else { format!("{:.4}", hit.score) };
+                vec![rank.to_string(), score, hit.name.clone()]
+            };
+            let rows = (1..).zip(&found.best).map(row).collect();
+            Grid::new(&["rank", "score", "found"], rows, &["rank", "score"])
+        };
+        let json = || {
+            json!({
                 "version": 1,
                 "query": {"text": args.text, "image": args.image},
                 "in": args.place,
                 "searched": found.searched,
                 "hits": found.best,
-            }));
-            return Ok(ExitCode::Ok);
-        }
-        let rows: Vec<Vec<String>> = (1..)
-            .zip(&found.best)
-            .map(|(rank, hit)| vec![rank.to_string(), format!("{:.4}", hit.score), hit.name.clone()])
-            .collect();
-        output::data(&table::table(&["rank", "score", "found"], &rows, &["rank", "score"]));
+            })
+        };
+        args.shape.print(|| grid(false).text(), grid, json);
         output::note(&format!("the best of {}", units::plural(found.searched, "row")));
         Ok(ExitCode::Ok)
     }
