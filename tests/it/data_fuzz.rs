@@ -66,7 +66,7 @@ fn wds(root_dir: Option<&Path>, list: Option<&Path>) -> WdsSection {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damaged_images_are_read_or_refused(pick in any::<prop::sample::Index>(), changes in changes(), keep in kept()) {
