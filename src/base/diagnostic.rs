@@ -24,7 +24,7 @@ pub struct Problem {
     /// Where it stands, when it stands in a file.
     pub at: Option<Location>,
     /// The line of source it stands in, for the snippet with the caret.
-    pub snippet: Option<String>,
+    pub snippet: Option<Box<str>>,
     /// What to do about it.
     pub help: Option<String>,
     /// The code of `--explain`, where it says more than the exit code does.
@@ -53,7 +53,7 @@ impl Problem {
 
     /// Says where it stands.
     #[must_use]
-    pub fn at(mut self, at: Location, snippet: Option<String>) -> Self {
+    pub fn at(mut self, at: Location, snippet: Option<Box<str>>) -> Self {
         self.at = Some(at);
         self.snippet = snippet;
         self

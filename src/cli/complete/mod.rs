@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
 
 /// How many bytes of the word the shell has taken already.
 fn broken(word: &str, breaks: &str) -> usize {
-    word.char_indices().filter(|(_, c)| breaks.contains(*c)).last().map_or(0, |(at, c)| at + c.len_utf8())
+    word.char_indices().rfind(|(_, c)| breaks.contains(*c)).map_or(0, |(at, c)| at + c.len_utf8())
 }
 
 /// What could stand in the place of the last word.
