@@ -25,8 +25,8 @@ impl Searched {
         let toy = Toy::new(pairs);
         let caption = |i: usize| fs::read_to_string(toy.dir.path().join(format!("data/{i:03}.txt"))).unwrap();
         let row = |i: usize| {
-            let kind = if i % 8 == 0 { "hard" } else { "easy" };
-            let asked = if i % 2 == 0 { vec![1 + i % 3] } else { Vec::new() };
+            let kind = if i.is_multiple_of(8) { "hard" } else { "easy" };
+            let asked = if i.is_multiple_of(2) { vec![1 + i % 3] } else { Vec::new() };
             json!({
                 "unique_name": format!("{i:03}.png"), "caption": caption(i), "query_type": kind,
                 "image_attr_values": [i % 4, i % 2], "text_attr_values": [(i % 4) as i64, -1],
