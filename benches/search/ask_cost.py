@@ -6,7 +6,7 @@
 Prints the processor milliseconds (user + system, so that other load does not count) of the next asks at each number of
 finished trials, and the peak memory of the process.
 """
-import json, math, os, random, subprocess, sys, tempfile
+import json, math, os, random, subprocess, sys, tempfile, zlib
 
 
 def space():
@@ -70,8 +70,10 @@ def main():
                 s.trial(draw)
             s.close()
             path = os.path.join(folder, "search.jsonl")
-            text = open(path).read().replace('"sampler":"random"', '"sampler":"gp"', 1)
-            open(path, "w").write(text)
+            first, rest = open(path).read().split("\n", 1)
+            # The line ends with the checksum of what stands before it.
+            body = first.replace('"sampler":"random"', '"sampler":"gp"', 1).rsplit(',"crc":"', 1)[0]
+            open(path, "w").write(f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n{rest}')
             s = Session(binary, "gp", folder, True, size)
             costs = []
             for _ in range(asks):
