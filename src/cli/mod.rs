@@ -75,7 +75,7 @@ enum Cmd {
     /// Search images (or texts) for a text or an image.
     #[command(name = "query")]
     Query(query::Args),
-    /// Write ONNX graphs of a checkpoint, checked against libtorch; or a study for another tool.
+    /// Write ONNX graphs of a checkpoint, or a study for another tool.
     #[command(name = "export")]
     Export(export::Args),
     /// Build TensorRT engines of ONNX graphs.

@@ -96,11 +96,11 @@ fn evaluate_measures_a_graph_as_its_checkpoint_and_every_data_set_by_itself() {
     let table = fs::read_to_string(w.path("twice/evaluate/per_query.csv")).unwrap();
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 1 + 2 * 32);
-    let column = lines[0].split(',').position(|name| name == "average_precision").unwrap();
+    let after = lines[0].rsplit(',').position(|name| name == "average_precision").unwrap();
     let of_texts: Vec<f64> = lines[1..33]
         .iter()
-        // No drawing's caption or path here holds a comma.
-        .map(|line| line.split(',').nth(column).unwrap().parse().unwrap())
+        // Captions may hold commas; what follows the number may not.
+        .map(|line| line.rsplit(',').nth(after).unwrap().parse().unwrap())
         .collect();
     let mean = of_texts.iter().sum::<f64>() / 32.0;
     assert!((mean - found["metrics"]["t2i_mAP"].as_f64().unwrap()).abs() < 1e-9);
