@@ -93,7 +93,7 @@ fn second_signal_kills_workers_that_do_not_end_and_third_ends_the_controller() {
 #[test]
 fn workers_outlive_a_killed_controller_and_are_taken_over_or_killed_as_asked() {
     for orphans in [&["--resume"][..], &["--resume", "--kill-orphans"]] {
-        let study = RealStudy::new("pace=800", &[TWO_SLOTS, "max_trials: 2"], &[]);
+        let study = RealStudy::new("pace=1500", &[TWO_SLOTS, "max_trials: 2"], &[]);
         let controller = study.train(&[]);
         let state = study.wait("trained for an epoch", |s| running(s) == 2 && s.trials.values().all(|t| t.epochs >= 1));
         controller.signal(Signal::KILL);
