@@ -9,6 +9,7 @@ use crate::base::exit::ExitCode;
 use crate::base::units;
 use crate::report::table::Grid;
 use crate::state::{StudyState, snapshot};
+use crate::study::eta;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -28,7 +29,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
     let (dir, state) = study::open(&args.study)?;
     let up = snapshot::controller_is_up(&dir);
-    let report = snapshot::status(&dir, &state, up, study::moment(&dir, &state));
+    let report = snapshot::status(&dir, &state, up, study::moment(&dir, &state), eta::remaining);
     args.shape.print(|| text(&state, up, &report), |_| grid(&report), || report.clone());
     Ok(ExitCode::Ok)
 }

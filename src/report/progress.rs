@@ -10,6 +10,7 @@ use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
 use crate::base::units;
 use crate::state::{StudyState, TrialState};
+use crate::study::eta;
 
 /// Prints one line.
 pub type Print = Box<dyn FnMut(&str) + Send>;
@@ -121,8 +122,8 @@ fn summary(state: &StudyState, now: Timestamp) -> String {
         parts.push(format!("best {value:.4} (trial {trial})"));
     }
     parts.push(units::duration(state.elapsed(now)));
-    if let Some(eta) = state.eta(now) {
-        parts.push(format!("ETA {}", units::duration(eta)));
+    if let Some(seconds) = eta::remaining(state, now) {
+        parts.push(format!("ETA {}", units::duration(seconds)));
     }
     parts.join("  ")
 }

@@ -1,7 +1,6 @@
 //! Floor 4: what the journals add up to. One fold, shared by the controller, `status` and the terminal UI.
 
 pub mod axis;
-mod eta;
 pub mod jobs;
 pub mod rank;
 pub mod reader;

@@ -37,8 +37,11 @@ pub fn phase(state: &StudyState, controller_up: bool) -> &'static str {
     }
 }
 
+/// Says how many seconds a study still takes, if anything is known; a higher floor knows how.
+pub type Foresight = fn(&StudyState, Timestamp) -> Option<f64>;
+
 /// The object of `status --json`, also written as `state.json`.
-pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Timestamp) -> Value {
+pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Timestamp, eta: Foresight) -> Value {
     let meta = state.meta.as_ref();
     let counts = state.counts();
     let direction = state.direction();
@@ -64,7 +67,7 @@ pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Time
         "elapsed_s": round(state.elapsed(if controller_up { now } else { state.last_event.unwrap_or(now) })),
         "epochs": state.epochs(),
         "device_hours": round(state.device_seconds(now) / 36.0) / 100.0,
-        "eta_s": if controller_up { state.eta(now).map(round) } else { None },
+        "eta_s": if controller_up { eta(state, now).map(round) } else { None },
         "controller": {
             "up": controller_up,
             "pid": state.controller.as_ref().map(|c| c.process.pid),

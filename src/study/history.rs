@@ -11,7 +11,8 @@ pub fn observations(state: &StudyState) -> Vec<Observation> {
     own.map(|t| observation(t, state.metric())).collect()
 }
 
-fn observation(trial: &TrialState, metric: &str) -> Observation {
+/// One trial; see [`observations`].
+pub(super) fn observation(trial: &TrialState, metric: &str) -> Observation {
     let state = observed(trial);
     Observation {
         trial: trial.id,

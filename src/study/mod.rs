@@ -5,6 +5,7 @@ pub mod commands;
 pub mod config;
 pub mod controller;
 pub mod core;
+pub mod eta;
 pub mod history;
 pub mod importance;
 pub mod index;

@@ -10,7 +10,7 @@ use crate::base::ids::TrialId;
 use crate::base::time::Clock;
 use crate::journal::event::StudyEvent;
 use crate::state::{TrialStatus, snapshot, table};
-use crate::study::{promote, retention};
+use crate::study::{eta, promote, retention};
 
 impl Controller<'_> {
     /// Deletes what the retention rule no longer keeps, and points `best` at the best trial. `ended` is the trial after
@@ -82,7 +82,7 @@ impl Controller<'_> {
         }
         self.next_snapshot = clock + Duration::from_secs(1);
         let dir = &self.config.dir;
-        let status = snapshot::status(dir, &self.state, true, self.clock.now());
+        let status = snapshot::status(dir, &self.state, true, self.clock.now(), eta::remaining);
         let written = files::atomic_write(&dir.state(), format!("{status:#}\n").as_bytes());
         let listed = files::atomic_write(&dir.leaderboard(), table::csv(&self.state).as_bytes());
         self.tell_trouble(written.and(listed));
