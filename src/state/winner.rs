@@ -1,6 +1,8 @@
 //! Who has won. By one metric: the point with the best pessimistic end of its confidence interval, and once points were
 //! trained again with other seeds, among those points alone. By several: the compromise of the Pareto front.
 
+use std::collections::BTreeMap;
+
 use crate::base::direction::Direction;
 use crate::base::ids::TrialId;
 use crate::base::pareto;
@@ -51,14 +53,14 @@ pub fn by_first_run(state: &StudyState) -> Vec<TrialId> {
 
 /// Points that were trained again, best first.
 pub fn confirmed(state: &StudyState) -> Vec<Confirmed> {
-    let groups: Vec<(TrialId, Vec<&TrialState>)> = by_first_run(state)
-        .into_iter()
-        .map(|id| {
-            let again = |t: &&TrialState| t.repeats == Some(id) && t.state == TrialStatus::Completed;
-            (id, state.trials.values().filter(again).filter(|t| finite(t.value).is_some()).collect())
-        })
-        .filter(|(_, runs): &(_, Vec<_>)| !runs.is_empty())
-        .collect();
+    let mut again: BTreeMap<TrialId, Vec<&TrialState>> = BTreeMap::new();
+    for run in state.trials.values().filter(|t| t.state == TrialStatus::Completed && finite(t.value).is_some()) {
+        if let Some(first) = run.repeats {
+            again.entry(first).or_default().push(run);
+        }
+    }
+    let is_point = |id: &TrialId| state.trials.get(id).is_some_and(|t| t.repeats.is_none() && has_ended_well(t));
+    let groups: Vec<(TrialId, Vec<&TrialState>)> = again.into_iter().filter(|(id, _)| is_point(id)).collect();
     let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len().max(1) as f64;
     let values = |runs: &[&TrialState]| runs.iter().filter_map(|t| finite(t.value)).collect::<Vec<f64>>();
     // Seeds move all points about alike, so that few runs of each give one usable estimate.

@@ -4,17 +4,16 @@
 //! controller's and the worker's) and nothing orders one against the other, so every transition gives the same result
 //! whichever journal is read first.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod status;
+mod worker;
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::base::ids::TrialId;
 use crate::base::process::ProcessRef;
 use crate::base::time::{Timestamp, seconds_between};
-use crate::journal::event::{
-    Direction, Interval, JobEvent, Line, Metrics, Outcome, Params, PointOrigin, Slot, TrialEnd,
-};
+use crate::journal::event::{Interval, Metrics, Outcome, Params, PointOrigin, Slot};
 use crate::journal::failure::{Failure, Policy};
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::provenance::Provenance;
@@ -22,76 +21,7 @@ use crate::journal::signal::Signal;
 
 use super::jobs::JobRecord;
 
-/// Where a trial stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TrialStatus {
-    /// Waits for a slot.
-    Queued,
-    /// Its worker was started and has not reported yet.
-    Launching,
-    /// Its worker runs.
-    Running,
-    /// Not run until it is resumed.
-    Paused,
-    /// Trained to its full budget.
-    Completed,
-    /// Stopped early by the scheduler.
-    Pruned,
-    /// Failed.
-    Failed,
-    /// Stopped by a user.
-    Cancelled,
-}
-
-impl TrialStatus {
-    /// Every status, in the order in which people want to count them.
-    pub const ALL: [Self; 8] = [
-        Self::Queued,
-        Self::Launching,
-        Self::Running,
-        Self::Paused,
-        Self::Completed,
-        Self::Pruned,
-        Self::Failed,
-        Self::Cancelled,
-    ];
-
-    /// Whether the trial has reached its end.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Pruned | Self::Failed | Self::Cancelled)
-    }
-
-    /// Whether the trial occupies a slot.
-    pub fn is_active(self) -> bool {
-        matches!(self, Self::Launching | Self::Running)
-    }
-
-    /// The word for it, as JSON has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Launching => "launching",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Completed => "completed",
-            Self::Pruned => "pruned",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl From<TrialEnd> for TrialStatus {
-    fn from(end: TrialEnd) -> Self {
-        match end {
-            TrialEnd::Completed => Self::Completed,
-            TrialEnd::Pruned => Self::Pruned,
-            TrialEnd::Failed => Self::Failed,
-            TrialEnd::Cancelled => Self::Cancelled,
-        }
-    }
-}
+pub use status::TrialStatus;
 
 /// What a user asked of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -433,66 +363,6 @@ impl TrialState {
         self.ended = Some(outcome);
     }
 
-    /// What the worker wrote. `metric` ranks the study.
-    pub(super) fn apply_job(&mut self, line: &Line<JobEvent>, metric: &str, direction: Direction) {
-        match &line.event {
-            JobEvent::JobStarted { attempt, device, resumed_from, resumed_step, process, host, .. } => {
-                self.started = Some((*attempt, *process));
-                self.started_at = Some(line.ts);
-                self.host = Some(host.clone());
-                self.device = Some(device.clone());
-                let job = self.jobs.entry(*attempt).or_default();
-                (job.device, job.resumed_from) = (Some(device.clone()), *resumed_from);
-                self.reported = None;
-                self.heartbeat = None;
-                self.rewind(*resumed_from, *resumed_step);
-                if self.state == TrialStatus::Launching && *attempt == self.attempt {
-                    self.state = TrialStatus::Running;
-                }
-            }
-            JobEvent::Validated { epoch, step, metrics, intervals, .. } => {
-                self.measured(*epoch, *step, metrics, (metric, direction), intervals.get(metric).copied());
-            }
-            JobEvent::EpochEnded { epoch, step, loss, vision_lr, text_lr, images_per_s, seconds, data_wait_share } => {
-                let stats = EpochStats {
-                    epoch: *epoch,
-                    step: *step,
-                    loss: *loss,
-                    vision_lr: *vision_lr,
-                    text_lr: *text_lr,
-                    images_per_s: *images_per_s,
-                    seconds: *seconds,
-                    data_wait_share: *data_wait_share,
-                    ts: line.ts,
-                };
-                match self.losses.binary_search_by_key(epoch, |s| s.epoch) {
-                    Ok(i) => self.losses[i] = stats,
-                    Err(i) => self.losses.insert(i, stats),
-                }
-                self.count_epochs(0);
-            }
-            JobEvent::CheckpointSaved { epoch, step, path, bytes, best, top } => {
-                let saved = Checkpoint { epoch: *epoch, step: *step, bytes: *bytes, top: *top };
-                self.checkpoints.insert(path.clone(), saved);
-                if *best {
-                    self.checkpoint = Some(path.clone());
-                }
-                self.delete_again(path);
-            }
-            JobEvent::CheckpointDeleted { path, bytes, .. } => self.checkpoint_deleted(path, *bytes),
-            JobEvent::Note { message } => self.notes.push(message.clone()),
-            JobEvent::LossSpiked { .. }
-            | JobEvent::EmbeddingsCollapsed { .. }
-            | JobEvent::GradientsOverflowed { .. }
-            | JobEvent::LossNotFinite { .. } => self.signals.extend(Signal::of(&line.event)),
-            JobEvent::JobEnded { outcome } => self.reported = Some(outcome.clone()),
-            JobEvent::Provenance { provenance } => self.provenance = Some(provenance.clone()),
-            JobEvent::DataManifest { split, sha256 } => drop(self.data.insert(split.clone(), sha256.clone())),
-            JobEvent::DataReady { .. } | JobEvent::Artifact { .. } => {}
-        }
-        self.choose_best(metric, direction);
-    }
-
     /// It is tried again from its beginning with other values.
     pub(super) fn adjust(&mut self, values: &Params) {
         self.adjusted.extend(values.clone());
@@ -505,105 +375,5 @@ impl TrialState {
     pub(super) fn deleted_by_controller(&mut self, path: &PathBuf, bytes: u64) {
         self.deleted.insert(path.clone(), (self.attempt, bytes));
         self.checkpoint_deleted(path, bytes);
-    }
-
-    /// What the controller deleted after this attempt is gone, though its journal may be read before the worker's.
-    fn delete_again(&mut self, saved: &Path) {
-        let attempt = self.started.map_or(0, |(attempt, _)| attempt);
-        let gone = self.deleted.iter().filter(|(path, (after, _))| path.starts_with(saved) && *after >= attempt);
-        for (path, bytes) in gone.map(|(path, (_, bytes))| (path.clone(), *bytes)).collect::<Vec<_>>() {
-            self.checkpoint_deleted(&path, bytes);
-        }
-    }
-
-    pub(super) fn checkpoint_deleted(&mut self, path: &PathBuf, bytes: u64) {
-        if self.checkpoints.remove(path).is_none()
-            && let Some(of) = path.parent().and_then(|folder| self.checkpoints.get_mut(folder))
-        {
-            of.bytes = of.bytes.saturating_sub(bytes);
-        }
-        if self.checkpoint.as_ref() == Some(path) {
-            self.checkpoint = None;
-        }
-    }
-
-    /// Takes a measurement into the curve, unless a better one of the same epoch stands there.
-    fn measured(
-        &mut self,
-        epoch: u32,
-        step: u64,
-        metrics: &Metrics,
-        (metric, direction): (&str, Direction),
-        interval: Option<Interval>,
-    ) {
-        let value = |metrics: &Metrics| metrics.get(metric).copied().flatten();
-        match self.curve.binary_search_by_key(&epoch, |(e, _)| *e) {
-            Ok(i) => {
-                let old = value(&self.curve[i].1).filter(|_| self.measured_at.get(&epoch) != Some(&step));
-                if old.is_some_and(|old| !value(metrics).is_some_and(|new| direction.is_better(new, old))) {
-                    return;
-                }
-                self.curve[i].1 = metrics.clone();
-            }
-            Err(i) => self.curve.insert(i, (epoch, metrics.clone())),
-        }
-        self.measured_at.insert(epoch, step);
-        self.intervals.remove(&epoch);
-        self.intervals.extend(interval.map(|interval| (epoch, interval)));
-    }
-
-    /// Forgets what comes after the checkpoint that a new attempt continues from: epochs trained by then and, where it is
-    /// known, the step.
-    fn rewind(&mut self, epoch: Option<u32>, step: Option<u64>) {
-        let kept = epoch.unwrap_or(0);
-        let stays = |e: u32, at: u64| epoch.is_some() && step.map_or(e <= kept, |step| at <= step);
-        self.measured_at.retain(|e, at| stays(*e, *at));
-        self.curve.retain(|(e, _)| self.measured_at.contains_key(e));
-        self.intervals.retain(|e, _| self.measured_at.contains_key(e));
-        self.losses.retain(|s| s.epoch <= kept);
-        self.signals.retain(|s| stays(s.epoch, s.step));
-        self.count_epochs(kept);
-        self.checkpoints.retain(|_, c| stays(c.epoch, c.step));
-        if self.checkpoint.as_ref().is_some_and(|path| !self.checkpoints.contains_key(path)) {
-            self.checkpoint = None;
-        }
-    }
-
-    /// What a trial came to is in the event that ended it; nothing that is read later changes it.
-    fn count_epochs(&mut self, least: u32) {
-        if !self.state.is_final() {
-            self.epochs = self.losses.last().map_or(least, |s| s.epoch);
-        }
-    }
-
-    /// The worker's folder was set aside: what it reported no longer counts.
-    pub fn forget_worker(&mut self) {
-        self.rewind(None, None);
-        (self.started, self.reported, self.damage, self.heartbeat) = (None, None, None, None);
-        if !self.state.is_final() {
-            (self.value, self.best_epoch) = (None, None);
-        }
-    }
-
-    fn choose_best(&mut self, metric: &str, direction: Direction) {
-        let mut best: Option<(u32, f64)> = None;
-        for (epoch, value) in self.series(metric) {
-            // Epoch 0 measures the model that was started from, which is not this trial's doing.
-            if epoch > 0 && best.is_none_or(|(_, b)| direction.is_better(value, b)) {
-                best = Some((epoch, value));
-            }
-        }
-        if !self.state.is_final() {
-            self.value = best.map(|(_, v)| v);
-            self.best_epoch = best.map(|(e, _)| e);
-        }
-        if self.checkpoint.is_none() {
-            let of_best = self.best_epoch.and_then(|epoch| {
-                let at = self.measured_at.get(&epoch);
-                let is_of = |c: &Checkpoint| Some(&c.step) == at && (c.epoch == epoch || c.epoch + 1 == epoch);
-                self.checkpoints.iter().find(|(_, c)| is_of(c))
-            });
-            self.checkpoint = of_best.map(|(path, _)| path.clone());
-        }
     }
 }
