@@ -458,7 +458,7 @@ pub const FIELDS: &[Field] = &[
     Field::new("evaluate.per_query", Kind::Choice(&["csv", "parquet"]), "null")
         .help("Format of a file with the rank and score of every query; null writes none."),
     Field::new("evaluate.worst_queries", Kind::Int, "20").min(0.0)
-        .help("How many of the worst queries are listed in each direction, with what was found instead."),
+        .help("How many of the worst and of the best queries are listed in each direction, with what was found."),
     Field::new("evaluate.classification", Kind::Section, "null").automl(false)
         .help("Naming the classes of images; measured when image_dir is set."),
     Field::new("evaluate.classification.image_dir", Kind::Str, "null")
@@ -532,13 +532,13 @@ pub const FIELDS: &[Field] = &[
     Field::new("export.input_width", Kind::Int, "256").min(32.0)
         .help("Width of the graph's images; the default stands for that of the model."),
     Field::new("export.gpu_id", Kind::Int, "0")
-        .help("GPU the comparison runs on."),
+        .help("0: graphs are written and compared on the CPU."),
     Field::new("export.on_cpu", Kind::Bool, "false")
-        .help("Compare on the CPU."),
+        .help("The same, whatever it says."),
     Field::new("export.input_channel", Kind::Int, "3").min(1.0)
         .help("Channels of an image."),
     Field::new("export.verbose", Kind::Bool, "false")
-        .help("Say more."),
+        .help("Say how long each part took."),
     Field::new("export.data_type", Kind::Choice(&["fp32", "fp16", "bf16"]), "\"fp32\"")
         .help("Kind of number that matrices are stored in; computation stays in 32 bits."),
     Field::new("export.parity_samples", Kind::Int, "64").min(1.0).max(4096.0)
@@ -552,13 +552,13 @@ pub const FIELDS: &[Field] = &[
     Field::new("gen_trt_engine.results_dir", Kind::Str, "null")
         .help("Folder of the engine; null means <results_dir>/gen_trt_engine."),
     Field::new("gen_trt_engine.gpu_id", Kind::Int, "0").min(0.0).popular()
-        .help("GPU the engine is built for."),
+        .help("GPU the engine is built for, as a place among the visible ones; a promotion takes the first GPU of its study."),
     Field::new("gen_trt_engine.onnx_file", Kind::Str, "null").required()
         .help("The graph; of a separate pair the name without _vision or _text."),
     Field::new("gen_trt_engine.trt_engine", Kind::Str, "null").required()
         .help("The engine to write."),
     Field::new("gen_trt_engine.timing_cache", Kind::Str, "null")
-        .help("Timings of kernels from an earlier build."),
+        .help("null: no builder here reads timings of an earlier build."),
     Field::new("gen_trt_engine.batch_size", Kind::Int, "-1").min(-1.0).popular()
         .help("Batch the graph must have; -1 for one that varies."),
     Field::new("gen_trt_engine.verbose", Kind::Bool, "false")

@@ -34,7 +34,7 @@ pub struct EvaluateSection {
     pub ground_truth: GroundTruth,
     /// Format of the file with the outcome of every query; null writes none.
     pub per_query: Option<TableFormat>,
-    /// How many of the worst queries are listed in each direction.
+    /// How many of the worst and of the best queries are listed in each direction.
     pub worst_queries: u64,
     /// Naming the classes of images.
     pub classification: ClassificationSection,
@@ -110,13 +110,13 @@ pub struct ExportSection {
     pub input_height: u64,
     /// Width of the graph's images; the default stands for that of the model.
     pub input_width: u64,
-    /// GPU the comparison runs on.
+    /// 0: graphs are written and compared on the CPU.
     pub gpu_id: i64,
-    /// Compare on the CPU.
+    /// The same, whatever it says.
     pub on_cpu: bool,
     /// Channels of an image.
     pub input_channel: u64,
-    /// Say more.
+    /// Say how long each part took.
     pub verbose: bool,
     /// Kind of number that matrices are stored in; computation stays in 32 bits.
     pub data_type: WeightsType,
@@ -134,13 +134,13 @@ pub struct ExportSection {
 pub struct GenTrtEngineSection {
     /// Folder of the engine; null means `results_dir`/gen_trt_engine.
     pub results_dir: Option<PathBuf>,
-    /// GPU the engine is built for.
+    /// GPU the engine is built for, as a place among the visible ones; a promotion takes the first GPU of its study.
     pub gpu_id: u64,
     /// The graph; of a separate pair the name without _vision or _text.
     pub onnx_file: Option<PathBuf>,
     /// The engine to write.
     pub trt_engine: Option<PathBuf>,
-    /// Timings of kernels from an earlier build.
+    /// null: no builder here reads timings of an earlier build.
     pub timing_cache: Option<PathBuf>,
     /// Batch the graph must have; -1 for one that varies.
     pub batch_size: i64,
