@@ -9,7 +9,8 @@
 #   DATA         folder with train/ and val/, each with images/ and captions/ or archives of them (templates/demo)
 #   TARGET       the value to reach; by default the lower of the two last bests of a seed
 #   PYTHON       the interpreter that has optuna, torch and open_clip (default: python3)
-#   OUT          where studies and outputs are kept (default: a temporary folder)
+#   OUT          where studies and outputs are kept (default: a temporary folder); what is finished there is not run again
+#   ONLY         optuna or cliptune: runs that side alone, for a machine that is free for some minutes at a time
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 peer=$1 data=$(realpath "$2") minutes=${3:-10} seeds=${4:-3} target=${5:-}
@@ -44,13 +45,17 @@ automl:
   seed: $seed
   promote: false
 SPEC
-  [ -e "$out/peer-$seed.jsonl" ] || "${PYTHON:-python3}" "$peer" --data "$data" --config "$config" --minutes "$minutes" \
-    --epochs "$epochs" --batch "$batch" --seed "$seed" --threads 2 > "$out/peer-$seed.part"
-  [ -e "$out/peer-$seed.jsonl" ] || mv "$out/peer-$seed.part" "$out/peer-$seed.jsonl"
-  [ -e "$out/study-$seed" ] || "$cliptune" train -e "$out/spec-$seed.yaml" > "$out/study-$seed.txt" 2>&1
+  if [ "${ONLY:-optuna}" = optuna ] && [ ! -e "$out/peer-$seed.jsonl" ]; then
+    "${PYTHON:-python3}" "$peer" --data "$data" --config "$config" --minutes "$minutes" \
+      --epochs "$epochs" --batch "$batch" --seed "$seed" --threads 2 > "$out/peer-$seed.part"
+    mv "$out/peer-$seed.part" "$out/peer-$seed.jsonl"
+  fi
+  if [ "${ONLY:-cliptune}" = cliptune ] && [ ! -e "$out/study-$seed" ]; then
+    "$cliptune" train -e "$out/spec-$seed.yaml" > "$out/study-$seed.txt" 2>&1
+  fi
 done
 "${PYTHON:-python3}" - "$out" "$seeds" "$target" <<'PY'
-import datetime, glob, json, statistics, sys
+import datetime, glob, json, os, statistics, sys
 out, seeds, given = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 def when(line):
@@ -82,7 +87,10 @@ def reached(curve, target):
 
 ratios = []
 for seed in range(seeds):
-    lines = [json.loads(text) for text in open(f"{out}/peer-{seed}.jsonl")]
+    if not (os.path.exists(f"{out}/peer-{seed}.jsonl") and os.path.exists(f"{out}/study-{seed}")):
+        continue
+    # What its libraries print stands between the lines.
+    lines = [json.loads(text) for text in open(f"{out}/peer-{seed}.jsonl") if text.startswith("{")]
     peer = best_so_far([(l["seconds"], l["best"]) for l in lines if not l.get("done")])
     ours = study(f"{out}/study-{seed}")
     target = float(given) if given else min(peer[-1][1], ours[-1][1])

@@ -41,10 +41,9 @@ struct Durable {
 /// # Errors
 /// Every problem that keeps it from doing its work.
 pub fn run(args: &Args) -> Result<ExitCode, Problems> {
-    // Names are looked up before the first line, whose numbers may still change what `auto` becomes.
+    // Names are looked up before the first line, whose numbers then say what `auto` becomes.
     let plan = Plan { trials: 50, budget: Budget::Epochs, workers: 1, max_epochs: 1, settings: Settings::default() };
-    let chosen = Algorithm::by_name(&args.sampler, &args.scheduler, &plan)?;
-    chosen.note.iter().for_each(|note| output::note(note));
+    Algorithm::by_name(&args.sampler, &args.scheduler, &plan)?;
     let mut durable: Option<Durable> = None;
     let mut input = std::io::stdin().lock();
     loop {
@@ -83,6 +82,7 @@ fn answer(durable: &mut Option<Durable>, args: &Args, request: Request) -> Resul
     match (durable.as_mut(), request) {
         (None, Request::Init(init)) => {
             let begun = begin(args, init)?;
+            begun.session.note().into_iter().for_each(output::note);
             let hello = begun.session.hello();
             *durable = Some(begun);
             Ok(hello)

@@ -91,13 +91,20 @@ pub fn load_spec(path: &Path, overrides: &[String]) -> Result<Resolved, Problems
 pub fn of_spec(resolved: &Resolved) -> Result<(Space, Fixed), Problems> {
     let setting = resolved.get("automl.search_space").map_or_else(|| "default".to_owned(), text);
     let mut space = load(&setting)?;
+    let mut problems = Vec::new();
     for line in &resolved.spec.automl.space {
         let Some((key, text)) = line.split_once('=') else {
             let problem = Problem::new(format!("automl.space: `{line}` has no `=`"));
-            let help = "write KEY=log(1e-7,1e-4), or KEY=off";
-            return Err(Problems::one(ExitCode::Usage, problem.help(help)));
+            problems.push(problem.help("write KEY=log(1e-7,1e-4), or KEY=off"));
+            continue;
         };
-        space = space.with_line(key.trim(), text)?;
+        match space.with_line(key.trim(), text) {
+            Ok(changed) => space = changed,
+            Err(found) => problems.extend(found.list),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Problems::new(ExitCode::Usage, problems));
     }
     let keys: Vec<String> = space.params().iter().map(|p| p.key.clone()).collect();
     let given = keys.iter().filter(|key| resolved.is_from_command_line(key));

@@ -171,3 +171,24 @@ fn search_line_that_is_no_request_gets_an_error_and_the_process_lives_on() {
     search.tell(id, &params);
     search.kill();
 }
+
+#[test]
+fn search_says_what_a_name_of_tao_became_once_it_knows_the_budget() {
+    let said = |epochs: u32| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cliptune"));
+        child
+            .args(["search", "--sampler", "bayesian"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        let init = json!({
+            "op": "init", "protocol": 1, "seed": 1, "n_trials": 10, "fidelity": {"name": "epoch", "min": 1, "max": epochs},
+            "space": [{"name": "x", "type": "float", "low": 0.0, "high": 1.0}],
+        });
+        writeln!(child.stdin.take().unwrap(), "{init}").unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
+    };
+    assert!(said(27).contains("using gp with the scheduler asha"), "{}", said(27));
+    assert!(said(1).contains("using gp with the scheduler none"), "{}", said(1));
+}

@@ -69,17 +69,21 @@ parameters:
   c: {type: bool, wen: {a: 1}}
   d: [1]
   d: {type: bool}
+  e: {type: float, low: 2, high: 1}
+  f: {type: float, low: 0, high: .inf}
 ",
     );
     let expected = [
         "1: unknown key parameter",
         "4: unknown type flaot",
         "5: b has no high",
-        "5: b: low must be a number",
+        "5: b: low must be a finite number",
         "6: unknown key wen",
         "7: d has no type",
         "7: a parameter must be a mapping",
         "8: d stands there twice",
+        "9: e: low 2 is above high 1",
+        "10: f: high must be a finite number",
     ];
     assert_eq!(found, expected);
     assert_eq!(problems("- 1"), ["1: a search space must be a mapping", "1: the space has no parameters"][..1]);
@@ -91,6 +95,7 @@ parameters:
 fn space_contradictions_are_found() {
     let both = "parameters: {a: {type: bool}, b: {type: bool}}\nforbid:\n  - {a: [true, false]}\n";
     assert_eq!(problems(both), ["3: every combination is forbidden"]);
+    assert_eq!(problems(&format!("{both}more: 1\n")), ["3: every combination is forbidden", "4: unknown key more"]);
     let chain = "
 parameters:
   a: {type: bool}
@@ -243,9 +248,14 @@ fn space_links_that_cannot_hold_are_found() {
   i: lug(1, 2)
 ",
     );
-    let expected = ["8: e has no `of`", "10: g: no powers of 2 from 0", "11: h: `log(1)`: log takes low, high"];
-    assert_eq!(found[..3], expected);
-    assert!(found[3].starts_with("12: i: `lug(1, 2)` is none of"), "{found:?}");
+    let expected = [
+        "8: e has no `of`",
+        "9: f: confidence 2 is not from 0 to 1",
+        "10: g: no powers of 2 from 0",
+        "11: h: `log(1)`: log takes low, high",
+    ];
+    assert_eq!(found[..4], expected);
+    assert!(found[4].starts_with("12: i: `lug(1, 2)` is none of"), "{found:?}");
     let found = problems(
         "parameters:
   zero: {type: float, low: 0, high: 1}

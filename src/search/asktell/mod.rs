@@ -149,6 +149,11 @@ impl Session {
             && decides(init) == decides(&self.init)
     }
 
+    /// What another's name became, for people.
+    pub fn note(&self) -> Option<&str> {
+        self.algorithm.note.as_deref()
+    }
+
     /// The reply to `init`.
     pub fn hello(&self) -> Value {
         let open: Vec<u32> = self.open().collect();

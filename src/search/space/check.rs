@@ -48,6 +48,23 @@ impl Flaws {
 
 /// Everything wrong with these parts, apart from their initial points.
 pub(super) fn check(params: &[Parameter], forbidden: &[Forbidden]) -> Vec<Flaw> {
+    let mut flaws = Flaws(alone(params));
+    for i in 0..params.len() {
+        link(&mut flaws, params, i);
+        conditions(&mut flaws, params, i);
+    }
+    for (i, clause) in forbidden.iter().enumerate() {
+        terms(&mut flaws, params, i, clause);
+    }
+    // What follows only makes sense for parts that are sound one by one.
+    if flaws.0.is_empty() {
+        reachable(&mut flaws, params, forbidden);
+    }
+    flaws.0
+}
+
+/// Everything wrong with parameters that has nothing to do with other parameters.
+pub(super) fn alone(params: &[Parameter]) -> Vec<Flaw> {
     let mut flaws = Flaws::default();
     for (i, parameter) in params.iter().enumerate() {
         if params[..i].iter().any(|p| p.key == parameter.key) {
@@ -58,7 +75,6 @@ pub(super) fn check(params: &[Parameter], forbidden: &[Forbidden]) -> Vec<Flaw> 
             let what = format!("{}: confidence {} is not from 0 to 1", parameter.key, parameter.confidence);
             flaws.add(Place::Param(i, "confidence"), what, "0 is a guess, 1 is certain");
         }
-        link(&mut flaws, params, i);
         for (field, value) in [("default", &parameter.default), ("good", &parameter.good)] {
             if let Some(value) = value
                 && let Err(expected) = parameter.domain.accepts(value)
@@ -68,14 +84,6 @@ pub(super) fn check(params: &[Parameter], forbidden: &[Forbidden]) -> Vec<Flaw> 
                 flaws.add(Place::Param(i, field), what, format!("write {expected}"));
             }
         }
-        conditions(&mut flaws, params, i);
-    }
-    for (i, clause) in forbidden.iter().enumerate() {
-        terms(&mut flaws, params, i, clause);
-    }
-    // What follows only makes sense for parts that are sound one by one.
-    if flaws.0.is_empty() {
-        reachable(&mut flaws, params, forbidden);
     }
     flaws.0
 }

@@ -13,6 +13,7 @@ mod joint;
 mod link;
 mod parse;
 pub mod point;
+mod reader;
 mod schema;
 mod write;
 
@@ -74,11 +75,12 @@ impl Parameter {
         (0.16 * (1.0 - self.confidence)).max(0.01)
     }
 
-    /// The value of the default point: the default, or what is known to be good, or the middle (the first choice).
+    /// The value of the default point: the default, or what is known to be good, or the middle; of what has no order the
+    /// first choice.
     pub fn default_value(&self) -> Value {
-        self.default.clone().or_else(|| self.good.clone()).unwrap_or_else(|| match self.domain.choices() {
-            Some(_) => self.domain.choice(0),
-            None => self.domain.value_at(0.5),
+        self.default.clone().or_else(|| self.good.clone()).unwrap_or_else(|| match self.domain {
+            Domain::Categorical(_) | Domain::Bool | Domain::Constant(_) => self.domain.choice(0),
+            _ => self.domain.value_at(0.5),
         })
     }
 }

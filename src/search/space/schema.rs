@@ -10,7 +10,7 @@
 use serde_json::Value;
 
 use super::bundled::FILES;
-use super::parse::powers;
+use super::reader::powers;
 use super::{Domain, Forbidden, Parameter, Space};
 use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
