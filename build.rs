@@ -29,6 +29,7 @@ fn code_version() {
 /// The C++ that libtorch is reached through where the bindings lack something.
 #[cfg(feature = "torch")]
 const SHIM: &[&str] = &[
+    "src/eval/matrix.cpp",
     "src/eval/retrieval/screen.cpp",
     "src/model/recompute.cpp",
     "src/train/ranks/collectives.cpp",

@@ -95,6 +95,7 @@ fn measure_metrics(args: &Args) -> Result<ExitCode, Problems> {
 /// Measures retrieval on pairs whose embeddings have the given width: texts are their images with noise.
 #[cfg(feature = "torch")]
 fn measure_metrics(args: &Args) -> Result<ExitCode, Problems> {
+    use crate::eval::matrix::Matrix;
     use crate::eval::retrieval::{self, Truth};
     use crate::journal::failure::{Failure, FailureKind};
     use tch::{Device, Kind, Tensor};
@@ -103,21 +104,31 @@ fn measure_metrics(args: &Args) -> Result<ExitCode, Problems> {
         return Err(Problems::one(ExitCode::Usage, Problem::new("--pairs and --width must be at least 1")));
     }
     tch::set_num_threads(i32::try_from(args.threads).unwrap_or(1));
-    // In place: what is measured is the memory of the metrics beside that of the embeddings.
-    let unit = |mut rows: Tensor| -> Result<Tensor, tch::TchError> {
-        let norm = rows.f_norm_scalaropt_dim(2, [1_i64].as_slice(), true)?;
-        rows.f_div_(&norm)
+    let unit = |rows: Tensor| -> Result<Tensor, tch::TchError> {
+        rows.f_div(&rows.f_norm_scalaropt_dim(2, [1_i64].as_slice(), true)?)
     };
-    let make = || -> Result<(Tensor, Tensor), tch::TchError> {
-        tch::manual_seed(0);
-        let random = || Tensor::f_randn([args.pairs, args.width], (Kind::Float, Device::Cpu));
+    let some = |rows: i64| -> Result<(Tensor, Tensor), tch::TchError> {
+        let random = || Tensor::f_randn([rows, args.width], (Kind::Float, Device::Cpu));
         let images = unit(random()?)?;
-        let mut texts = unit(random()?)?.f_mul_scalar_(args.noise)?;
-        let texts = unit(texts.f_add_(&images)?)?;
+        let texts = unit(unit(random()?)?.f_mul_scalar(args.noise)?.f_add(&images)?)?;
         Ok((images, texts))
     };
+    // As a validation has them: batch by batch.
+    let make = || -> Result<(Tensor, Tensor), Failure> {
+        tch::manual_seed(0);
+        let folder = std::env::temp_dir();
+        let matrix = || Matrix::new([args.pairs, args.width], Device::Cpu, Some(&folder));
+        let (mut images, mut texts) = (matrix()?, matrix()?);
+        for start in (0..args.pairs).step_by(1024) {
+            let rows = some(1024.min(args.pairs - start));
+            let rows = rows.map_err(|e| Failure::new(FailureKind::Unknown, e.to_string()))?;
+            images.add(&rows.0)?;
+            texts.add(&rows.1)?;
+        }
+        Ok((images.rows()?, texts.rows()?))
+    };
     let failed = |f: Failure| Problems::one(f.kind.exit(), Problem::new(f.message).help(f.kind.help()));
-    let (images, texts) = make().map_err(|e| failed(Failure::new(FailureKind::Unknown, e.to_string())))?;
+    let (images, texts) = make().map_err(failed)?;
     let start = std::time::Instant::now();
     let metrics = retrieval::evaluate(&images, &texts, &Truth::Paired).map_err(failed)?.metrics("val");
     let line = serde_json::json!({
@@ -155,6 +166,8 @@ fn measure_data(args: &Args, images: &std::path::Path) -> Result<ExitCode, Probl
         epochs: args.epochs.max(1),
         cache: cache.clone(),
     };
+    // As a training does.
+    crate::train::keep_freed_memory();
     let measured = bench.run();
     let _ = std::fs::remove_dir_all(&cache);
     let measured = measured.map_err(failed)?;

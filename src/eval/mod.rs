@@ -4,6 +4,7 @@ pub mod bootstrap;
 pub mod classify;
 pub mod embedder;
 pub mod knn;
+pub mod matrix;
 pub mod nearest;
 pub mod probe;
 pub mod prompts_table;
@@ -13,7 +14,7 @@ pub mod zero_shot;
 use crate::journal::failure::{Failure, FailureKind};
 
 /// A failure of libtorch; memory that ran out is told apart.
-fn torch(error: tch::TchError) -> Failure {
+pub fn torch(error: tch::TchError) -> Failure {
     let text = error.to_string();
     let kind = if text.contains("out of memory") { FailureKind::OutOfMemory } else { FailureKind::Unknown };
     Failure::new(kind, format!("libtorch failed on embeddings: {text}"))

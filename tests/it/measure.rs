@@ -89,6 +89,13 @@ fn evaluate_measures_a_graph_as_its_checkpoint_and_every_data_set_by_itself() {
             assert!(best["score"].as_f64() >= query["score"].as_f64(), "{query}");
         }
     }
+    // The best ones found their own first.
+    for direction in ["t2i", "i2t"] {
+        let best = found["best"][direction].as_array().unwrap();
+        assert!(best.iter().all(|q| q["rank"] == 1.0), "{best:?}");
+        let scores: Vec<f64> = best.iter().map(|q| q["score"].as_f64().unwrap()).collect();
+        assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    }
     assert_eq!(found["prompts"][0]["text"], "a red apple");
     assert_eq!(found["prompts"][0]["found"].as_array().unwrap().len(), 5);
 
@@ -113,6 +120,58 @@ fn evaluate_measures_a_graph_as_its_checkpoint_and_every_data_set_by_itself() {
         let (a, b) = (value.as_f64().unwrap(), graph["metrics"][name].as_f64().unwrap());
         assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "{name}: {a} against {b}");
     }
+}
+
+/// A checkpoint whose projections are too large for 16 bits.
+fn too_large(w: &Workspace, to: &str) {
+    let (from, to) = (w.path("plain/train/checkpoints/best"), w.path(to));
+    fs::create_dir_all(&to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(|e| e.unwrap().path()) {
+        // The seal would say that somebody changed the weights.
+        if file.is_file() && !file.ends_with("meta.json") {
+            fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let weights = to.join("model.safetensors");
+    let scaled = |(name, t): (String, tch::Tensor)| {
+        let factor = if ["visual.proj", "text_projection"].contains(&name.as_str()) { 1e7 } else { 1.0 };
+        (name, t.to_kind(tch::Kind::Float) * factor)
+    };
+    let tensors: Vec<_> = cliptune::model::weights::read(&weights).unwrap().into_iter().map(scaled).collect();
+    tch::Tensor::write_safetensors(&tensors, &weights).unwrap();
+}
+
+#[test]
+fn export_that_changes_the_model_exits_10_and_leaves_what_was_there() {
+    let w = &*trained();
+    too_large(w, "large");
+    let export = |dir: &str, more: &[&str]| {
+        let checkpoint = "export.checkpoint=large";
+        let output = w.run(&[&["export", "-e", "spec.yaml", "--results-dir", dir, checkpoint], more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let graphs = |dir: &str| {
+        let names = fs::read_dir(w.path(dir).join("export")).unwrap().map(|e| e.unwrap().file_name());
+        names.filter(|n| !n.to_string_lossy().ends_with(".json") && n.to_string_lossy().contains("clip_model")).count()
+    };
+    let half = "export.data_type=fp16";
+    let (code, said) = export("refused", &[half]);
+    assert_eq!(code, Some(10), "{said}");
+    assert!(said.contains("does not compute what the model computes") && said.contains("parity.json"), "{said}");
+    assert_eq!(graphs("refused"), 0, "{said}");
+    assert_eq!(json(&w.path("refused/export/parity.json"))["passed"], false);
+
+    let (code, said) = export("kept", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let (onnx, count) = (w.path("kept/export/clip_model.onnx"), graphs("kept"));
+    let bytes = fs::read(&onnx).unwrap();
+    let (code, said) = export("kept", &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("clip_model.onnx") && said.contains("export.overwrite=true"), "{said}");
+    let (code, said) = export("kept", &[half, "export.overwrite=true"]);
+    assert_eq!(code, Some(10), "{said}");
+    assert_eq!((fs::read(&onnx).unwrap() == bytes, graphs("kept")), (true, count));
+    assert_eq!(json(&w.path("kept/export/parity.json"))["passed"], true);
 }
 
 #[test]

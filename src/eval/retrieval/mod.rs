@@ -21,6 +21,7 @@ use tch::{Kind, Tensor};
 
 pub use rank::Query;
 
+use super::matrix::Mapped;
 use super::{bootstrap, torch};
 use crate::journal::event::{Interval, Intervals, Metrics};
 use crate::journal::failure::{Failure, FailureKind};
@@ -248,10 +249,11 @@ fn mismatch(message: String) -> Failure {
 /// Looks at some rows at a time: libtorch copies what it looks at.
 fn is_finite(embeddings: &Tensor) -> Result<bool, Failure> {
     const ROWS: i64 = 4096;
-    let rows = embeddings.size()[0];
+    let (rows, mapped) = (embeddings.size()[0], Mapped::of(embeddings));
     for start in (0..rows).step_by(ROWS as usize) {
         let part = embeddings.f_narrow(0, start, ROWS.min(rows - start));
         let all = part.and_then(|t| t.f_isfinite()?.f_all()?.f_int64_value(&[])).map_err(torch)?;
+        mapped.let_go();
         if all == 0 {
             return Ok(false);
         }

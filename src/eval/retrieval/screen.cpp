@@ -1,4 +1,4 @@
-// The inner loops of screen.rs, compiled for several generations of processors and chosen when the program starts. They are
+// The inner loops of the screening, compiled for several generations of processors and chosen when the program starts. They are
 // here, and not in Rust, because they must be fast in every profile.
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -32,6 +32,20 @@ CT_KERNEL double ct_screen_dot(const float* x, const float* y, int64_t n) {
   }
   for (; i < n; ++i) sums[i % 8] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+// The scalar product in floats: every value goes through at most n / 64 + 7 additions.
+CT_KERNEL static float near_dot(const float* x, const float* y, int64_t n) {
+  float sums[4 * kLanes] = {};
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    for (int64_t k = 0; k < 4 * kLanes; ++k) sums[k] += x[i + k] * y[i + k];
+  }
+  for (int64_t k = 0; i < n; ++i, ++k) sums[k] += x[i] * y[i];
+  for (int64_t half = 2 * kLanes; half > 0; half /= 2) {
+    for (int64_t k = 0; k < half; ++k) sums[k] += sums[k + half];
+  }
+  return sums[0];
 }
 
 // x = scale * q + rest: the scale, and the length of the rest.
@@ -110,6 +124,34 @@ CT_KERNEL int64_t ct_screen_row(const int32_t* q, int64_t cols, float scale, flo
   }
   *above += total;
   return found;
+}
+
+// Settles what `ct_screen_row` left open: of each pair, whether its score is above, or equal to, that of the row's positive and
+// that of the column's. Floats decide where they are further apart than `slack`, doubles otherwise. The positives themselves do
+// not count: `own` is the row's among the columns, `column_own` those of the columns, `self` the row among all rows.
+CT_KERNEL void ct_screen_settle(const float* row, const float* columns, int64_t width, const uint32_t* doubtful, int64_t count,
+                                double slack, double score, int64_t own, uint32_t self, const double* column_scores,
+                                const uint32_t* column_own, uint32_t* above, uint32_t* tied, uint32_t* column_above,
+                                uint32_t* column_tied) {
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t column = doubtful[i] / 4;
+    const bool of_row = (doubtful[i] & 1) && column != own;
+    const bool of_column = (doubtful[i] & 2) && column_own[column] != self;
+    if (!of_row && !of_column) continue;
+    const float* other = columns + column * width;
+    double found = near_dot(row, other, width);
+    const bool close = (of_row && std::fabs(found - score) <= slack) ||
+                       (of_column && std::fabs(found - column_scores[column]) <= slack);
+    if (close) found = ct_screen_dot(row, other, width);
+    if (of_row) {
+      *above += found > score;
+      *tied += found == score;
+    }
+    if (of_column) {
+      column_above[column] += found > column_scores[column];
+      column_tied[column] += found == column_scores[column];
+    }
+  }
 }
 
 }  // extern "C"

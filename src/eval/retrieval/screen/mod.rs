@@ -2,8 +2,11 @@
 //!
 //! Products of 8-bit numbers tell for almost every pair which side of a positive's score it is on: by Cauchy and Schwarz the
 //! score is off by no more than `|v'| |t| + |v| |t'| + |v'| |t'|`, where the primed are what the 8 bits leave over. Only the
-//! pairs for which that does not decide are computed, in double precision, so that equal embeddings tie exactly. One product
-//! serves both directions, and no more than a tile of it exists at a time.
+//! pairs for which that does not decide are computed in floats, and where the rounding of those leaves it open, in double
+//! precision, so that equal embeddings tie exactly. One product serves both directions, and no more than a tile of it exists
+//! at a time.
+
+mod side;
 
 use std::collections::HashMap;
 
@@ -14,6 +17,7 @@ use super::Queries;
 use super::rank::{self, Query};
 use crate::eval::torch;
 use crate::journal::failure::Failure;
+use side::{Counts, Quantised, Side};
 
 /// Rows and columns of a tile: 64 MiB of products.
 const TILE: usize = 4096;
@@ -27,9 +31,10 @@ const DOUBTFUL: f64 = 0.3;
 /// Rows of a tile that one thread takes at a time.
 const STRIPE: usize = 128;
 
+/// What rounding takes from a sum of floats, of rows of length 1, in each addition that a value goes through.
+const ROUNDING: f64 = 6e-8;
+
 unsafe extern "C" {
-    fn ct_screen_dot(x: *const f32, y: *const f32, n: i64) -> f64;
-    fn ct_screen_quantise(x: *const f32, n: i64, q: *mut i8, scale: *mut f32, rest: *mut f32);
     fn ct_screen_row(
         q: *const i32,
         cols: i64,
@@ -43,6 +48,23 @@ unsafe extern "C" {
         column_above: *mut u32,
         doubtful: *mut u32,
     ) -> i64;
+    fn ct_screen_settle(
+        row: *const f32,
+        columns: *const f32,
+        width: i64,
+        doubtful: *const u32,
+        count: i64,
+        slack: f64,
+        score: f64,
+        own: i64,
+        this: u32,
+        column_scores: *const f64,
+        column_own: *const u32,
+        above: *mut u32,
+        tied: *mut u32,
+        column_above: *mut u32,
+        column_tied: *mut u32,
+    );
 }
 
 /// Every query that has a positive; `None` where this way does not pay or cannot be gone.
@@ -110,93 +132,6 @@ fn partners(queries: &[i64], gallery: &[i64]) -> Vec<Own> {
     queries.iter().map(|label| found.get(label).copied().unwrap_or(Own::None)).collect()
 }
 
-/// Images or texts.
-struct Side {
-    /// `[N, D]`, f32, row by row.
-    tensor: Tensor,
-    rows: usize,
-    width: usize,
-    own: Vec<Own>,
-    /// The length of the longest row.
-    longest: f32,
-}
-
-// SAFETY: the tensor of a side is only read.
-unsafe impl Sync for Side {}
-
-impl Side {
-    fn new(rows: &Tensor, own: Vec<Own>) -> Result<Self, Failure> {
-        let tensor = rows.f_contiguous().map_err(torch)?;
-        let longest = tensor.f_norm_scalaropt_dim(2, [1_i64].as_slice(), false).and_then(|n| n.f_max());
-        let longest = longest.and_then(|n| n.f_double_value(&[])).map_err(torch)?;
-        let width = usize::try_from(tensor.size()[1]).unwrap_or(0);
-        Ok(Self { rows: own.len(), width, own, longest: longest as f32, tensor })
-    }
-
-    fn row(&self, row: usize) -> &[f32] {
-        debug_assert!(row < self.rows);
-        // SAFETY: the tensor is on the CPU, contiguous, of 32-bit floats, and has so many rows; it lives as long as `self`.
-        unsafe { std::slice::from_raw_parts(self.tensor.data_ptr().cast::<f32>().add(row * self.width), self.width) }
-    }
-
-    /// Rows in 8 bits, with their scales and how far a score with a row of the other side may be off.
-    fn quantised(&self, start: usize, count: usize, other: &Self) -> Result<Quantised, Failure> {
-        let mut bytes = vec![0_i8; count * self.width];
-        let (mut scales, mut errors) = (vec![0.0; count], vec![0.0; count]);
-        // Rounding of the floats that are compared.
-        let slack = 2e-6 * self.longest * other.longest;
-        let each = bytes.par_chunks_mut(self.width).zip(scales.par_iter_mut().zip(errors.par_iter_mut())).enumerate();
-        each.for_each(|(i, (q, (scale, error)))| {
-            let row = self.row(start + i);
-            // SAFETY: both are as long as a row.
-            unsafe { ct_screen_quantise(row.as_ptr(), row.len() as i64, q.as_mut_ptr(), scale, error) };
-            // |v'| |t'| is at most half the sum of the squares, of which each side takes one.
-            *error = *error * other.longest + *error * *error / 2.0 + slack;
-        });
-        let shape = [count as i64, self.width as i64];
-        let tensor = Tensor::f_from_slice(&bytes).and_then(|t| t.f_view(shape)).map_err(torch)?;
-        Ok(Quantised { tensor, scales, errors })
-    }
-}
-
-struct Quantised {
-    tensor: Tensor,
-    scales: Vec<f32>,
-    errors: Vec<f32>,
-}
-
-/// What is counted for the queries of a side.
-struct Counts {
-    /// The positive's score; infinite without one, so that nothing is above or near.
-    scores: Vec<f64>,
-    thresholds: Vec<f32>,
-    above: Vec<u32>,
-    tied: Vec<u32>,
-}
-
-impl Counts {
-    fn new(queries: &Side, gallery: &Side) -> Self {
-        let score = |(i, own): (usize, &Own)| match own {
-            Own::One(own) => dot(queries.row(i), gallery.row(*own as usize)),
-            Own::None | Own::Several => f64::INFINITY,
-        };
-        let scores: Vec<f64> = queries.own.par_iter().enumerate().map(score).collect();
-        let thresholds = scores.iter().map(|&s| s as f32).collect();
-        Self { thresholds, above: vec![0; scores.len()], tied: vec![0; scores.len()], scores }
-    }
-
-    /// Counts a negative of query `i` whose exact score is `score`.
-    fn add(&self, i: usize, score: f64, above: &mut u32, tied: &mut u32) {
-        *above += u32::from(score > self.scores[i]);
-        *tied += u32::from(score == self.scores[i]);
-    }
-}
-
-fn dot(x: &[f32], y: &[f32]) -> f64 {
-    // SAFETY: rows of both sides have the same width.
-    unsafe { ct_screen_dot(x.as_ptr(), y.as_ptr(), x.len() as i64) }
-}
-
 /// Goes through all tiles; `false` when too many pairs are left undecided.
 fn tiles(
     images: &Side,
@@ -206,6 +141,9 @@ fn tiles(
     (i2t, t2i): (&mut Counts, &mut Counts),
 ) -> Result<bool, Failure> {
     let (mut seen, mut doubtful) = (0_usize, 0_usize);
+    // As `ct_screen_settle` adds: 64 sums side by side, and those together.
+    let additions = (images.width() / 64 + 8) as f64;
+    let slack = ROUNDING * additions * f64::from(images.longest) * f64::from(texts.longest);
     // New memory for every tile would cost a fifth of the time.
     let mut space: Option<Tensor> = None;
     for top in (0..images.rows).step_by(tile) {
@@ -224,7 +162,7 @@ fn tiles(
             if product.kind() != Kind::Int || product.size() != shape || !product.is_contiguous() {
                 return Ok(false);
             }
-            let tile = Tile { images, texts, rows: &rows, columns: &columns, product: &product, top, left };
+            let tile = Tile { images, texts, rows: &rows, columns: &columns, product: &product, top, left, slack };
             let stripes: Vec<Stripe> = (0..height)
                 .step_by(STRIPE)
                 .collect::<Vec<_>>()
@@ -242,12 +180,14 @@ fn tiles(
                 }
                 doubtful += stripe.doubtful;
             }
+            texts.let_go();
             space = Some(product);
             seen += height * breadth;
             if doubtful as f64 > most * seen as f64 {
                 return Ok(false);
             }
         }
+        images.let_go();
     }
     Ok(true)
 }
@@ -260,6 +200,8 @@ struct Tile<'a> {
     product: &'a Tensor,
     top: usize,
     left: usize,
+    /// How far a score in floats may be off.
+    slack: f64,
 }
 
 // SAFETY: the tensors of a tile are only read while it is shared.
@@ -301,17 +243,27 @@ impl Tile<'_> {
                     near.as_mut_ptr(),
                 )
             };
-            for &entry in &near[..usize::try_from(found).unwrap_or(0)] {
-                let (column, sides) = ((entry / 4) as usize, entry % 4);
-                let text = self.left + column;
-                let score = dot(self.images.row(image), self.texts.row(text));
-                if sides & 1 != 0 && self.images.own[image] != Own::One(text as u32) {
-                    i2t.add(image, score, &mut own.0, &mut own.1);
-                }
-                if sides & 2 != 0 && self.texts.own[text] != Own::One(image as u32) {
-                    t2i.add(text, score, &mut above[column], &mut tied[column]);
-                }
-                doubtful += 1;
+            doubtful += usize::try_from(found).unwrap_or(0);
+            // SAFETY: the rows of both sides are as wide as each other, and every entry names a column of the tile, of which
+            // the slices have all.
+            unsafe {
+                ct_screen_settle(
+                    self.images.row(image).as_ptr(),
+                    self.texts.row(self.left).as_ptr(),
+                    self.images.row(image).len() as i64,
+                    near.as_ptr(),
+                    found,
+                    self.slack,
+                    i2t.scores[image],
+                    i64::from(self.images.partners[image]) - self.left as i64,
+                    image as u32,
+                    t2i.scores[self.left..].as_ptr(),
+                    self.texts.partners[self.left..].as_ptr(),
+                    &mut own.0,
+                    &mut own.1,
+                    above.as_mut_ptr(),
+                    tied.as_mut_ptr(),
+                );
             }
             own
         });
@@ -350,11 +302,16 @@ fn finished(
 
 #[cfg(test)]
 mod tests {
+    use rand::RngExt;
+
     use super::*;
+    use crate::base::seed::stream;
 
     fn unit(seed: i64, rows: i64, width: i64) -> Tensor {
-        tch::manual_seed(seed);
-        let rows = Tensor::randn([rows, width], (Kind::Float, Device::Cpu));
+        // Not from libtorch's generator, which tests of models seed for themselves.
+        let mut draws = stream(seed.unsigned_abs(), "rows");
+        let values: Vec<f32> = (0..rows * width).map(|_| draws.random_range(-1.0..1.0)).collect();
+        let rows = Tensor::from_slice(&values).view([rows, width]);
         let norm = rows.norm_scalaropt_dim(2, [1_i64].as_slice(), true);
         rows / norm
     }
