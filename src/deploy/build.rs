@@ -14,8 +14,8 @@ use crate::onnx::pin::{self, Pin};
 use crate::onnx::proto::{ModelProto, data_type};
 use crate::onnx::{external, half};
 use crate::trt::builder::{self, InputProfile, Request};
-use crate::trt::library;
 use crate::trt::target::{self, Target};
+use crate::trt::{self, library};
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -58,18 +58,11 @@ pub struct Built {
 /// # Errors
 /// When there is none; the message names what was looked for.
 pub fn pairs(onnx_file: &Path, engine_file: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Failure> {
-    if onnx_file.is_file() {
-        return Ok(vec![(onnx_file.to_owned(), engine_file.to_owned())]);
-    }
-    let halves = ["vision", "text"]
-        .map(|tower| (external::tower_file(onnx_file, tower), external::tower_file(engine_file, tower)));
-    let found: Vec<_> = halves.iter().filter(|(onnx, _)| onnx.is_file()).cloned().collect();
-    if found.is_empty() {
-        let [vision, text] = halves.map(|(onnx, _)| onnx.display().to_string());
-        let why = format!("there is no graph {}, and neither {vision} nor {text}", onnx_file.display());
-        return Err(Failure::new(FailureKind::SpecInvalid, format!("gen_trt_engine.onnx_file: {why}")));
-    }
-    Ok(found)
+    let found = external::files(onnx_file, "graph");
+    let found = found.map_err(|e| Failure::new(e.kind, format!("gen_trt_engine.onnx_file: {}", e.message)))?;
+    let engine = |tower| external::tower_file(engine_file, tower);
+    let pair = |(tower, onnx): (Option<_>, _)| (onnx, tower.map_or_else(|| engine_file.to_owned(), engine));
+    Ok(found.into_iter().map(pair).collect())
 }
 
 /// Builds every engine of the plan.
@@ -140,7 +133,7 @@ fn build_one(plan: &Plan<'_>, onnx: &Path, engine: &Path) -> Result<Built, Failu
         notes.extend(built.messages.iter().take(10).map(|m| format!("TensorRT: {m}")));
     }
     files::atomic_write(engine, &built.bytes)?;
-    let metadata = metadata_file(engine);
+    let metadata = trt::metadata_file(engine);
     let text = serde_json::to_string_pretty(&describe(plan, onnx, engine, &built, &profiles, targets, facts)?)
         .map_err(std::io::Error::from)?;
     files::atomic_write(&metadata, text.as_bytes())?;
@@ -176,13 +169,6 @@ fn for_targets<'a>(
     Ok((build(Target::TOGETHER)?, Target::TOGETHER))
 }
 
-/// `<engine>.json`.
-pub fn metadata_file(engine: &Path) -> PathBuf {
-    let mut name = engine.file_name().unwrap_or_default().to_os_string();
-    name.push(".json");
-    engine.with_file_name(name)
-}
-
 /// What the export wrote into the graph, under its short names.
 fn facts(model: &ModelProto) -> Value {
     let entries = model.metadata_props.iter().filter_map(|p| {
@@ -203,6 +189,7 @@ fn describe(
     facts: Value,
 ) -> Result<Value, Failure> {
     let targets: Vec<&str> = targets.iter().map(|t| t.name()).collect();
+    let folder = engine.parent();
     Ok(json!({
         "version": 1,
         "cliptune": env!("CARGO_PKG_VERSION"),
@@ -215,20 +202,14 @@ fn describe(
         "profile": profiles,
         "inputs": built.inputs,
         "outputs": built.outputs,
-        "onnx": {"path": beside(onnx, engine), "sha256": files::sha256(onnx)?},
-        "engine": {"path": beside(engine, engine), "sha256": files::sha256(engine)?, "bytes": built.bytes.len()},
+        "onnx": {"path": files::seen_from(folder, onnx), "sha256": files::sha256(onnx)?},
+        "engine": {"path": files::seen_from(folder, engine), "sha256": files::sha256(engine)?, "bytes": built.bytes.len()},
         "graph": facts,
     }))
 }
 
 fn precision(element: i32) -> &'static str {
     if element == data_type::FLOAT16 { "fp16" } else { "fp32" }
-}
-
-/// The name alone of what lies in the folder of the engine, which may move with all of it.
-fn beside<'a>(file: &'a Path, engine: &Path) -> &'a Path {
-    let name = file.file_name().map(Path::new).unwrap_or(file);
-    if file.parent() == engine.parent() { name } else { file }
 }
 
 /// The configuration and the tokenizer of the export go with the engine.

@@ -2,6 +2,7 @@
 
 pub mod graph;
 pub mod parity;
+mod pieces;
 pub mod run;
 pub mod samples;
 pub mod weights;

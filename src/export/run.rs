@@ -75,6 +75,8 @@ pub struct Exported {
     pub parity: PathBuf,
     /// The comparison of every graph.
     pub reports: Vec<Report>,
+    /// How long the parts took.
+    pub seconds: Seconds,
 }
 
 #[derive(Serialize)]
@@ -94,13 +96,13 @@ struct ParityFile<'a> {
 
 /// How long the parts took.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Seconds {
+pub struct Seconds {
     /// The samples through the model.
-    model: f64,
+    pub model: f64,
     /// The graphs to disk.
-    write: f64,
+    pub write: f64,
     /// The samples through the graphs.
-    compare: f64,
+    pub compare: f64,
 }
 
 /// Exports `model`, which is gone before the graphs are loaded.
@@ -108,7 +110,7 @@ struct Seconds {
 /// # Errors
 /// * [`FailureKind::SpecInvalid`]: the target exists, the operator set cannot be written, the model has no graph.
 /// * [`FailureKind::BadCheckpoint`]: parameters that are not finite.
-/// * [`FailureKind::Parity`]: the graph differs from the model; `parity.json` is there, no graph is.
+/// * [`FailureKind::Parity`]: the graph differs from the model; the comparison is there, no graph is.
 /// * [`FailureKind::Unavailable`]: no ONNX Runtime to compare with.
 pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<Exported, Failure> {
     let opset = request.options.opset;
@@ -121,10 +123,12 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     let targets = targets(request);
     let config_file = external::named(request.onnx_file, "_config.yaml");
     let tokenizer_folder = external::named(request.onnx_file, "_tokenizer");
-    if !request.replace {
-        refuse_existing(targets.iter().map(|(_, p)| p.as_path()).chain([config_file.as_path()]))?;
-    }
     let folder = request.onnx_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parity = folder.join("parity.json");
+    let is_taken = is_of_a_graph(&parity);
+    if !request.replace {
+        refuse_existing(targets.iter().map(|(_, p)| p).chain([&config_file]))?;
+    }
     fs::create_dir_all(folder).map_err(with_path(folder))?;
     runtime::version()?;
     let mut seconds = Seconds::default();
@@ -172,7 +176,6 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     drop(task);
     seconds.compare = start.elapsed().as_secs_f64();
 
-    let parity = folder.join("parity.json");
     let tolerance = Tolerance::of(request.options.storage);
     let passed = reports.iter().all(|r| r.passed(tolerance));
     let record = ParityFile {
@@ -190,9 +193,11 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
             "libtorch": "2.11.0",
             "opset": opset,
         }),
-        weights: json!({"path": beside(request.weights, folder), "sha256": weights_hash, "stored_as": request.options.storage.name()}),
+        weights: json!({"path": files::seen_from(Some(folder), request.weights), "sha256": weights_hash, "stored_as": request.options.storage.name()}),
     };
     let text = serde_json::to_string_pretty(&record).map_err(std::io::Error::from)?;
+    // What is said of graphs that stay is not replaced by what is said of those that do not come.
+    let parity = if passed || !is_taken { parity } else { folder.join("parity_failed.json") };
     files::atomic_write(&parity, text.as_bytes())?;
     if !passed {
         let worst: Vec<String> = reports.iter().filter(|r| !r.passed(tolerance)).map(Report::summary).collect();
@@ -232,15 +237,20 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
             others.push(target);
         }
     }
+    for side in graphs.iter().map(|graph| external::side_file(graph)).filter(|side| !others.contains(side)) {
+        // That of a larger graph, which was replaced.
+        let _ = fs::remove_file(side);
+    }
     files::sync_folder(&parity)?;
     others.extend([config_file, tokenizer_folder]);
-    Ok(Exported { graphs, others, parity, reports })
+    Ok(Exported { graphs, others, parity, reports, seconds })
 }
 
-/// The name alone of what lies in the folder of the graphs, which may move with all of it.
-fn beside<'a>(file: &'a Path, folder: &Path) -> &'a Path {
-    let name = file.file_name().map(Path::new).unwrap_or(file);
-    if file.parent() == Some(folder) { name } else { file }
+/// Whether the comparison `parity` is that of a graph that lies beside it.
+fn is_of_a_graph(parity: &Path) -> bool {
+    let found = fs::read(parity).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let graphs = found.iter().flat_map(|f| f["graphs"].as_array()).flatten();
+    graphs.filter_map(|g| g["file"].as_str()).any(|file| parity.with_file_name(file).is_file())
 }
 
 /// The graphs to write, with their files.
@@ -254,13 +264,14 @@ fn targets(request: &Request<'_>) -> Vec<(Towers, PathBuf)> {
     }
 }
 
-fn refuse_existing<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), Failure> {
+fn refuse_existing<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), Failure> {
     let existing: Vec<String> = paths.filter(|p| p.exists()).map(|p| p.display().to_string()).collect();
     if existing.is_empty() {
         return Ok(());
     }
+    let (exist, them) = if existing.len() == 1 { ("exists", "it") } else { ("exist", "them") };
     let why = format!(
-        "{} exists already; set export.overwrite=true, move it away or choose another export.onnx_file",
+        "{} {exist} already; set export.overwrite=true, move {them} away or choose another export.onnx_file",
         existing.join(" and ")
     );
     Err(Failure::new(FailureKind::SpecInvalid, why))

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::io;
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
+use super::pieces;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::model::clip::failed;
 use crate::model::{Clip, ClipConfig};
@@ -41,14 +42,6 @@ impl Storage {
             Self::Bf16 => data_type::BFLOAT16,
         }
     }
-
-    fn kind(self) -> Kind {
-        match self {
-            Self::Fp32 => Kind::Float,
-            Self::Fp16 => Kind::Half,
-            Self::Bf16 => Kind::BFloat16,
-        }
-    }
 }
 
 /// Parameters by canonical name, with adapters merged.
@@ -62,10 +55,9 @@ impl Weights {
     /// `BadCheckpoint` with every parameter that is not finite.
     pub fn of(model: &Clip) -> Result<Self, Failure> {
         let state = model.state()?;
-        let is_finite = |t: &Tensor| t.f_isfinite()?.f_all()?.f_int64_value(&[]).map(|all| all != 0);
         let mut faults = Vec::new();
         for (p, t) in &state {
-            if !is_finite(t).map_err(failed)? {
+            if !pieces::is_finite(t)? {
                 faults.push(p.name.as_str());
             }
         }
@@ -121,20 +113,12 @@ impl Weights {
     }
 }
 
-/// The bytes of what `make` computes, when they are wanted.
+/// Writes what `make` computes, when its turn has come.
 pub(super) fn later(storage: Storage, make: impl Fn() -> Result<Tensor, TchError> + 'static) -> Later {
-    let bytes = move || -> Result<Vec<u8>, TchError> {
+    Box::new(move |out| {
         tch::no_grad(|| {
-            let mut host = make()?.f_to_device(Device::Cpu)?;
-            if storage == Storage::Fp16 {
-                // What is too large becomes the largest, not infinity.
-                host = host.f_clamp(-65504.0, 65504.0)?;
-            }
-            let host = host.f_to_kind(storage.kind())?.f_contiguous()?;
-            let mut bytes = vec![0; host.numel() * storage.kind().elt_size_in_bytes()];
-            host.f_copy_data_u8(&mut bytes, host.numel())?;
-            Ok(bytes)
+            let tensor = make().map_err(|e| io::Error::other(failed(e).message))?;
+            pieces::write(&tensor, storage, out)
         })
-    };
-    Box::new(move || bytes().map_err(|e| io::Error::other(failed(e).message)))
+    })
 }

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::eval::embedder::Embedder;
+use crate::eval::embedder::{Embedder, unit};
 use crate::journal::failure::Failure;
 use crate::model::Clip;
 use crate::model::clip::failed;
@@ -17,10 +17,4 @@ impl Embedder for Clip {
         let embed = || unit(&self.encode_text(&tokens.f_to_device(self.device())?)?);
         tch::no_grad(embed).map_err(failed)
     }
-}
-
-/// L2-normalised rows.
-fn unit(rows: &Tensor) -> Result<Tensor, tch::TchError> {
-    let norm = rows.f_norm_scalaropt_dim(2, [1_i64].as_slice(), true)?.f_clamp_min(1e-12)?;
-    rows.f_div(&norm)
 }

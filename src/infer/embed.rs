@@ -14,7 +14,7 @@ use crate::data::problem::{self, DataProblem};
 use crate::data::scan::Scan;
 use crate::data::{DataSource, ImageTransform};
 use crate::eval::embedder::Embedder;
-use crate::eval::zero_shot;
+use crate::eval::{torch, zero_shot};
 use crate::journal::failure::{Failure, FailureKind};
 use crate::pixels::{Normalize, decode};
 use crate::text::Tokenizer;
@@ -161,8 +161,4 @@ impl Prepared<'_> {
 fn plain(rows: &Tensor) -> Result<Tensor, Failure> {
     let plain = rows.f_to_device(tch::Device::Cpu).and_then(|t| t.f_to_kind(Kind::Float)?.f_contiguous());
     plain.map_err(torch)
-}
-
-fn torch(error: tch::TchError) -> Failure {
-    Failure::new(FailureKind::Unknown, format!("libtorch failed on embeddings: {error}"))
 }

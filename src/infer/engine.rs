@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-use super::onnx::files;
-use crate::eval::embedder::Embedder;
+use crate::eval::embedder::{Embedder, unit};
+use crate::eval::torch;
 use crate::journal::failure::{Failure, FailureKind};
+use crate::onnx::external;
+use crate::trt;
 use crate::trt::session::{Memory, Number, Port, Session};
 
 /// Largest metadata file that is read.
@@ -37,7 +39,7 @@ impl EngineEmbedder {
     /// # Errors
     /// `Unavailable` without a GPU or TensorRT; when no such file exists or it is not an engine of an export.
     pub fn open(path: &Path, device: Device) -> Result<Self, Failure> {
-        let files = files(path)?;
+        let files = external::files(path, "engine")?;
         if device == Device::Cpu {
             let why = format!(
                 "{}: running an engine needs an NVIDIA GPU, and this machine shows none; name the ONNX graph that the engine was built of instead (it computes the same, and runs on a CPU)",
@@ -46,7 +48,7 @@ impl EngineEmbedder {
             return Err(Failure::new(FailureKind::Unavailable, why));
         }
         let mut embedder = Self { vision: None, text: None, engines: Vec::new(), device, path: path.to_owned() };
-        for (place, file) in files.iter().enumerate() {
+        for (place, (_, file)) in files.iter().enumerate() {
             let session = Session::open(file)?;
             let has = |name: &str| session.outputs().iter().any(|o| o.name == name);
             if has("image_embedding") {
@@ -79,12 +81,7 @@ impl EngineEmbedder {
             let embedded = engine.run(self.device, (input.0, &part), output, count.max(least))?;
             parts.push(embedded.f_narrow(0, 0, count).map_err(torch)?);
         }
-        let unit = || {
-            let rows = Tensor::f_cat(&parts, 0)?;
-            let norm = rows.f_norm_scalaropt_dim(2, [1_i64].as_slice(), true)?.f_clamp_min(1e-12)?;
-            rows.f_div(&norm)
-        };
-        unit().map_err(torch)
+        Tensor::f_cat(&parts, 0).and_then(|rows| unit(&rows)).map_err(torch)
     }
 }
 
@@ -146,9 +143,7 @@ impl Embedder for EngineEmbedder {
 
 /// What lies beside the engine: `<engine>.json`; null without it.
 pub fn metadata(engine: &Path) -> Value {
-    let mut name = engine.file_name().unwrap_or_default().to_os_string();
-    name.push(".json");
-    let path = engine.with_file_name(name);
+    let path = trt::metadata_file(engine);
     let small = std::fs::metadata(&path).is_ok_and(|m| m.len() <= MAX_METADATA);
     let bytes = if small { std::fs::read(&path).unwrap_or_default() } else { Vec::new() };
     serde_json::from_slice(&bytes).unwrap_or(Value::Null)
@@ -175,8 +170,4 @@ fn kind(number: Number) -> Kind {
         Number::Int => Kind::Int,
         Number::Long => Kind::Int64,
     }
-}
-
-fn torch(error: tch::TchError) -> Failure {
-    Failure::new(FailureKind::Unknown, format!("libtorch failed on embeddings: {error}"))
 }

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use crate::eval::embedder::Embedder;
+use crate::eval::embedder::{Embedder, unit};
+use crate::eval::torch;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::onnx::proto::{EXTERNAL, ModelProto};
 use crate::onnx::runtime::{self, Array, Load, Session};
@@ -35,7 +36,7 @@ impl OnnxEmbedder {
     /// When no such file exists, ONNX Runtime is missing, or a graph does not have the inputs and outputs of an export.
     pub fn open(path: &Path, load: &Load) -> Result<Self, Failure> {
         let mut embedder = Self { vision: None, text: None, metadata: Vec::new(), path: path.to_owned() };
-        for file in files(path)? {
+        for (_, file) in external::files(path, "graph")? {
             embedder.add(&file, load)?;
         }
         if embedder.vision.is_none() && embedder.text.is_none() {
@@ -69,24 +70,6 @@ impl OnnxEmbedder {
         let why = format!("{}: there is no {tower} tower; give the base name of both graphs", self.path.display());
         Failure::new(FailureKind::SpecInvalid, why)
     }
-}
-
-/// The graphs that `path` stands for.
-///
-/// # Errors
-/// When there are none; the message names the files that were looked for.
-pub fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let halves = ["vision", "text"].map(|tower| crate::onnx::external::tower_file(path, tower));
-    let found: Vec<PathBuf> = halves.iter().filter(|p| p.is_file()).cloned().collect();
-    if found.is_empty() {
-        let [vision, text] = halves.map(|p| p.display().to_string());
-        let why = format!("there is no graph {}, and neither {vision} nor {text}", path.display());
-        return Err(Failure::new(FailureKind::SpecInvalid, why));
-    }
-    Ok(found)
 }
 
 impl Half {
@@ -131,7 +114,7 @@ impl Half {
             let embedded = embedded.ok_or_else(|| Failure::new(FailureKind::Unknown, "the graph gave no output"))?;
             parts.push(embedded.f_narrow(0, 0, count).map_err(torch)?);
         }
-        normalised(&Tensor::f_cat(&parts, 0).map_err(torch)?)
+        Tensor::f_cat(&parts, 0).and_then(|rows| unit(&rows)).map_err(torch)
     }
 }
 
@@ -159,11 +142,6 @@ fn padded(array: Array, rows: i64) -> Array {
     }
 }
 
-fn normalised(rows: &Tensor) -> Result<Tensor, Failure> {
-    let norm = rows.f_norm_scalaropt_dim(2, [1_i64].as_slice(), true).and_then(|n| n.f_clamp_min(1e-12));
-    norm.and_then(|n| rows.f_div(&n)).and_then(|t| t.f_to_kind(Kind::Float)).map_err(torch)
-}
-
 impl Embedder for OnnxEmbedder {
     fn images(&mut self, images: &Tensor) -> Result<Tensor, Failure> {
         let missing = self.missing("image");
@@ -176,8 +154,4 @@ impl Embedder for OnnxEmbedder {
         let inputs = [("input_ids", tokens), ("attention_mask", &mask)];
         self.text.as_mut().ok_or(missing)?.embed(&inputs, "text_embedding")
     }
-}
-
-fn torch(error: tch::TchError) -> Failure {
-    Failure::new(FailureKind::Unknown, format!("libtorch failed on embeddings: {error}"))
 }

@@ -6,6 +6,7 @@ use hdf5::types::VarLenUnicode;
 use tch::{Kind, Tensor};
 
 use super::hdf5::Kind as Rows;
+use crate::eval::embedder::unit;
 use crate::journal::failure::{Failure, FailureKind};
 use crate::tensors::{Dtype, TensorFile};
 
@@ -43,8 +44,7 @@ pub fn embeddings(path: &Path) -> Result<Embeddings, Failure> {
     let rows = || {
         let rows = Tensor::f_from_slice(&values)?.f_reshape([shape[0] as i64, shape[1] as i64])?;
         // Files of other tools may not be normalised.
-        let norm = rows.f_norm_scalaropt_dim(2, [1_i64].as_slice(), true)?.f_clamp_min(1e-12)?;
-        rows.f_div(&norm)?.f_to_kind(Kind::Float)
+        unit(&rows)?.f_to_kind(Kind::Float)
     };
     let rows = rows().map_err(|e| bad(format!("libtorch failed on the embeddings: {e}")))?;
     Ok(Embeddings { names, rows, kind })

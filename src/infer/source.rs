@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tch::Device;
 
 use super::engine::{self, EngineEmbedder};
-use super::onnx::{self, OnnxEmbedder};
+use super::onnx::OnnxEmbedder;
 use crate::data::ImageTransform;
 use crate::data::blob::{Blob, fingerprint};
 use crate::eval::embedder::Embedder;
@@ -212,12 +212,12 @@ fn open_graph(
         Some(text) => ClipConfig::parse(text, &path.display().to_string())?,
         None => ClipConfig::of(model)?,
     };
-    Ok((Box::new(embedder), config, "ONNX graph", onnx::files(path)?))
+    Ok((Box::new(embedder), config, "ONNX graph", files(path)?))
 }
 
 fn open_engine(path: &Path, model: &sections::ModelSection, device: Device) -> Result<Opened, Failure> {
     let embedder = EngineEmbedder::open(path, device)?;
-    let files = onnx::files(path)?;
+    let files = files(path)?;
     // What the export wrote into the graph, the engine's metadata repeats.
     let told = files.iter().map(|file| engine::metadata(file)).find_map(|m| match m["graph"]["model_config"].clone() {
         serde_json::Value::Null => None,
@@ -228,4 +228,9 @@ fn open_engine(path: &Path, model: &sections::ModelSection, device: Device) -> R
         None => ClipConfig::of(model)?,
     };
     Ok((Box::new(embedder), config, "TensorRT engine", files))
+}
+
+/// The graphs or engines that `path` stands for.
+fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    Ok(external::files(path, "file")?.into_iter().map(|(_, file)| file).collect())
 }

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
+use super::behind::Behind;
 use super::graph::Model;
 use super::proto::{EXTERNAL, ModelProto, StringStringEntryProto, TensorProto};
 use super::{check, stream};
 use crate::base::files;
+use crate::journal::failure::{Failure, FailureKind};
 
 /// Above this many bytes of weights they go to the side file.
 pub const LIMIT: u64 = 1_900_000_000;
@@ -36,6 +38,27 @@ pub fn tower_file(base: &Path, tower: &str) -> PathBuf {
     base.with_file_name(format!("{stem}_{tower}{extension}"))
 }
 
+/// The towers of a model whose graphs are separate.
+const TOWERS: [&str; 2] = ["vision", "text"];
+
+/// The files that `base` stands for, graphs or engines (`what`), each with its tower: itself, or those of [`tower_file`].
+///
+/// # Errors
+/// When there are none ([`FailureKind::SpecInvalid`]); the message names the files that were looked for.
+pub fn files(base: &Path, what: &str) -> Result<Vec<(Option<&'static str>, PathBuf)>, Failure> {
+    if base.is_file() {
+        return Ok(vec![(None, base.to_owned())]);
+    }
+    let halves = TOWERS.map(|tower| (Some(tower), tower_file(base, tower)));
+    let found: Vec<_> = halves.iter().filter(|(_, file)| file.is_file()).cloned().collect();
+    if found.is_empty() {
+        let [vision, text] = halves.map(|(_, file)| file.display().to_string());
+        let why = format!("there is no {what} {}, and neither {vision} nor {text}", base.display());
+        return Err(Failure::new(FailureKind::SpecInvalid, why));
+    }
+    Ok(found)
+}
+
 /// Bytes of all weights in `model`.
 pub fn weight_bytes(model: &ModelProto) -> u64 {
     model.graph.iter().flat_map(|g| &g.initializer).map(size).sum()
@@ -56,36 +79,37 @@ pub fn write(model: impl Into<Model>, path: &Path, limit: u64) -> io::Result<Vec
         let side = side_file(path);
         let side_name = side.file_name().unwrap_or_default().to_string_lossy().into_owned();
         files::atomic_write_with(&side, |file| {
+            let mut out = Behind::new(file)?;
             let mut offset = 0_u64;
             for tensor in model.proto.graph.iter_mut().flat_map(|g| &mut g.initializer) {
                 if size(tensor) < SMALL {
                     continue;
                 }
                 let start = offset.next_multiple_of(ALIGNMENT);
-                io::copy(&mut io::Read::take(io::repeat(0), start - offset), file)?;
+                io::copy(&mut io::Read::take(io::repeat(0), start - offset), &mut out)?;
                 let bytes = match model.later.remove(&tensor.name) {
-                    Some(make) => make()?,
-                    None => std::mem::take(&mut tensor.raw_data),
+                    Some(write) => stream::weight(tensor, &write, &mut out)?,
+                    None => {
+                        let raw = std::mem::take(&mut tensor.raw_data);
+                        out.write_all(&raw)?;
+                        raw.len() as u64
+                    }
                 };
-                file.write_all(&bytes)?;
-                offset = start + bytes.len() as u64;
+                offset = start + bytes;
                 tensor.data_location = EXTERNAL;
-                tensor.external_data = [
-                    ("location", side_name.clone()),
-                    ("offset", start.to_string()),
-                    ("length", bytes.len().to_string()),
-                ]
-                .map(|(key, value)| StringStringEntryProto { key: key.into(), value })
-                .into();
+                tensor.external_data =
+                    [("location", side_name.clone()), ("offset", start.to_string()), ("length", bytes.to_string())]
+                        .map(|(key, value)| StringStringEntryProto { key: key.into(), value })
+                        .into();
             }
-            Ok(())
+            out.finish()
         })?;
         written.push(side);
     }
     files::atomic_write_with(path, |file| {
-        let mut file = io::BufWriter::with_capacity(1 << 20, file);
-        stream::write(model, &mut file)?;
-        file.flush()
+        let mut out = Behind::new(file)?;
+        stream::write(model, &mut out)?;
+        out.finish()
     })?;
     Ok(written)
 }

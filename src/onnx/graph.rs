@@ -2,7 +2,7 @@
 //! and weights are raw little-endian bytes, which may be left for later: until the file is written.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
+use std::io::{self, Write};
 
 use super::proto::{
     AttributeProto, Dim, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
@@ -57,8 +57,8 @@ impl Attribute<'_> {
     }
 }
 
-/// Makes the bytes of a weight when they are written.
-pub type Later = Box<dyn Fn() -> io::Result<Vec<u8>>>;
+/// Writes the bytes of a weight, little-endian, when its turn has come.
+pub type Later = Box<dyn Fn(&mut dyn Write) -> io::Result<()>>;
 
 /// A model, some of whose weights are made when they are written: the whole never lies in memory twice.
 pub struct Model {
@@ -87,8 +87,8 @@ impl Model {
     /// When a weight cannot be made.
     pub fn whole(mut self) -> io::Result<ModelProto> {
         for tensor in self.proto.graph.iter_mut().flat_map(|g| &mut g.initializer) {
-            if let Some(make) = self.later.get(&tensor.name) {
-                tensor.raw_data = make()?;
+            if let Some(write) = self.later.get(&tensor.name) {
+                write(&mut tensor.raw_data)?;
             }
         }
         Ok(self.proto)

@@ -1,5 +1,6 @@
 //! Floor 3: writing, reading, checking and running ONNX graphs; knows no model.
 
+mod behind;
 pub mod check;
 pub mod external;
 pub mod graph;

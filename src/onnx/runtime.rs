@@ -145,7 +145,9 @@ impl Session {
             builder = builder.with_intra_threads(load.threads).map_err(|e| refused(&e))?;
         }
         if load.lean {
+            // Folding would write weights of 16 bits out in 32.
             builder = builder.with_prepacking(false).map_err(|e| refused(&e))?;
+            builder = builder.with_disabled_optimizers("ConstantFolding").map_err(|e| refused(&e))?;
         }
         if let Some(device) = load.cuda {
             let provider = ort::ep::CUDA::default().with_device_id(device).build().error_on_failure();

@@ -7,7 +7,8 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use super::check;
-use super::graph::Model;
+use super::graph::{Later, Model};
+use super::proto::TensorProto;
 
 const MODEL_GRAPH: u32 = 7;
 const GRAPH_INITIALIZER: u32 = 5;
@@ -38,17 +39,45 @@ pub(super) fn write(mut model: Model, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&tensor.encode_to_vec())?;
         // What was written needs no memory any more.
         tensor.raw_data = Vec::new();
-        if let Some(make) = model.later.remove(&tensor.name) {
-            let bytes = make()?;
-            if check::bytes(tensor) != Some(bytes.len() as u64) {
-                let why = format!("weight {} has {} bytes, not those of its shape", tensor.name, bytes.len());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-            }
-            announce(out, TENSOR_RAW_DATA, bytes.len() as u64)?;
-            out.write_all(&bytes)?;
+        if let Some(write) = model.later.remove(&tensor.name) {
+            announce(out, TENSOR_RAW_DATA, check::bytes(tensor).unwrap_or(0))?;
+            weight(tensor, &write, out)?;
         }
     }
     Ok(())
+}
+
+/// Writes the bytes of a weight and returns how many there are.
+///
+/// # Errors
+/// When it cannot be made, has another length than its shape asks for, or `out` fails.
+pub(super) fn weight(tensor: &TensorProto, write: &Later, out: &mut dyn Write) -> io::Result<u64> {
+    let mut counted = Counted { out, bytes: 0 };
+    write(&mut counted)?;
+    let bytes = counted.bytes;
+    if check::bytes(tensor) == Some(bytes) {
+        return Ok(bytes);
+    }
+    let why = format!("weight {} has {bytes} bytes, not those of its shape", tensor.name);
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
+}
+
+/// Counts what is written.
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    bytes: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// Key and length of a field that is `length` bytes long.
@@ -74,7 +103,7 @@ mod tests {
         let mut g = GraphBuilder::new("sum", 17);
         let shape = [Dim::Fixed(len as i64)];
         let x = g.input("x", data_type::FLOAT, &shape);
-        let bytes = move || Ok((0..len).flat_map(|i| (i as f32).to_le_bytes()).collect());
+        let bytes = move |out: &mut dyn Write| (0..len).try_for_each(|i| out.write_all(&(i as f32).to_le_bytes()));
         let late = g.later("late", &[len as i64], data_type::FLOAT, Box::new(bytes));
         let early = g.weight("early", &[1], &[2.0]);
         let sum = g.node("Add", "sum", &[&x, &late], &[]);
@@ -96,7 +125,7 @@ mod tests {
     #[test]
     fn a_weight_of_another_length_is_an_error() {
         let mut short = model(4);
-        short.later.insert("late".into(), Box::new(|| Ok(vec![0; 12])));
+        short.later.insert("late".into(), Box::new(|out| out.write_all(&[0; 12])));
         assert!(write(short, &mut Vec::new()).unwrap_err().to_string().contains("late has 12 bytes"));
     }
 }

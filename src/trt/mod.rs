@@ -8,3 +8,12 @@ pub mod builder;
 pub mod library;
 pub mod session;
 pub mod target;
+
+use std::path::{Path, PathBuf};
+
+/// `<engine>.json`, which lies beside every engine and says what it is.
+pub fn metadata_file(engine: &Path) -> PathBuf {
+    let mut name = engine.file_name().unwrap_or_default().to_os_string();
+    name.push(".json");
+    engine.with_file_name(name)
+}

@@ -80,7 +80,7 @@ impl Session {
         library::load()?;
         let bytes = std::fs::read(path).map_err(crate::base::files::with_path(path))?;
         let unusable = |e: trtx::Error| {
-            let why = format!("{}: TensorRT-RTX cannot run here: {e}", path.display());
+            let why = format!("{}: {} cannot run here: {e}", path.display(), library::NAME);
             Failure::new(FailureKind::Unavailable, why)
         };
         // The runtime wants its logger for as long as it lives; there are as many as engines are opened, which is two.
@@ -88,8 +88,9 @@ impl Session {
         let mut runtime = Runtime::new(logger).map_err(unusable)?;
         let refused = |e: trtx::Error| {
             let why = format!(
-                "{}: TensorRT-RTX {} refuses it ({e}); an engine runs on the kinds of GPU and with the version that it was built for, which the .json beside it names",
+                "{}: {} {} refuses it ({e}); an engine runs on the kinds of GPU and with the version that it was built for, which the .json beside it names",
                 path.display(),
+                library::NAME,
                 library::version()
             );
             Failure::new(FailureKind::BadCheckpoint, why)
@@ -127,7 +128,7 @@ impl Session {
     ) -> Result<(), Failure> {
         let path = &self.path;
         let failed = |what: &str, e: trtx::Error| {
-            let why = format!("{}: TensorRT-RTX failed on {what}: {e}", path.display());
+            let why = format!("{}: {} failed on {what}: {e}", path.display(), library::NAME);
             Failure::new(FailureKind::Unknown, why)
         };
         for input in inputs {

@@ -81,6 +81,14 @@ pub fn run(
     for report in &exported.reports {
         artifact::note(events, format!("compared with libtorch ({}): {}", samples.source, report.summary()))?;
     }
+    if section.verbose {
+        let run::Seconds { model, write, compare } = exported.seconds;
+        let parts = format!("{model:.1} s the model, {write:.1} s writing, {compare:.1} s ONNX Runtime");
+        artifact::note(
+            events,
+            format!("opset {}, {}: {parts}", section.opset_version, request.options.storage.name()),
+        )?;
+    }
     for graph in &exported.graphs {
         artifact::announce(events, "onnx", graph)?;
     }

@@ -34,16 +34,6 @@ pub fn run(
     let onnx_file = onnx_file(spec)?;
     let pins: Result<Vec<Pin>, String> = rt.layers_precision.iter().map(|text| Pin::parse(text)).collect();
     let pins = pins.map_err(|why| invalid(format!("gen_trt_engine.tensorrt.layers_precision: {why}")))?;
-    if section.timing_cache.is_some() {
-        artifact::note(
-            events,
-            if cfg!(feature = "tensorrt-enterprise") {
-                "gen_trt_engine.timing_cache is not used: the bindings of TensorRT offer no timing cache"
-            } else {
-                "gen_trt_engine.timing_cache is not used: TensorRT-RTX times no kernels when it builds, it chooses them when the engine is loaded"
-            },
-        )?;
-    }
     let targets: Result<Vec<Target>, String> =
         spec.automl.promote_target_compute.iter().map(|name| Target::from_name(name)).collect();
     let targets = targets.map_err(|why| invalid(format!("automl.promote_target_compute: {why}")))?;

@@ -71,8 +71,27 @@ fn a_graph_that_differs_from_the_model_fails_and_is_not_kept() {
     assert_eq!(failure.kind, FailureKind::Parity);
     assert!(failure.message.contains("clip_model_vision.onnx"), "{failure}");
     assert_eq!(names(&out), ["parity.json"]);
-    let parity: Value = serde_json::from_slice(&fs::read(out.join("parity.json")).unwrap()).unwrap();
-    assert_eq!(parity["passed"], false);
+    let passed = |name: &str| {
+        let parity: Value = serde_json::from_slice(&fs::read(out.join(name)).unwrap()).unwrap();
+        parity["passed"].as_bool().unwrap()
+    };
+    assert!(!passed("parity.json"));
+
+    // Graphs that are there stay, with what is known of them.
+    let onnx = out.join("clip_model.onnx");
+    export_with("radio_clip", &onnx, exported::model("radio_clip"), |r| r.external_limit = 1000).unwrap();
+    let (graph, all) = (fs::read(&onnx).unwrap(), names(&out));
+    assert!(passed("parity.json") && all.contains(&"clip_model_weights.bin".to_owned()), "{all:?}");
+    let mut model = exported::model("radio_clip");
+    model.set_matmul_kind(Kind::BFloat16);
+    let failure = export_with("radio_clip", &onnx, model, |r| r.replace = true).unwrap_err();
+    assert!(failure.message.contains("parity_failed.json"), "{failure}");
+    assert!(passed("parity.json") && !passed("parity_failed.json"));
+    assert_eq!(fs::read(&onnx).unwrap(), graph);
+    fs::remove_file(out.join("parity_failed.json")).unwrap();
+    assert_eq!(names(&out), all);
+    export_with("radio_clip", &onnx, exported::model("radio_clip"), |r| r.replace = true).unwrap();
+    assert!(!names(&out).contains(&"clip_model_weights.bin".to_owned()), "it belonged to the graph before");
 }
 
 #[test]
@@ -161,20 +180,36 @@ fn engines_of_separate_graphs_come_with_metadata() {
     assert!(message.contains("no.onnx") && message.contains("no_vision.onnx"), "{message}");
 }
 
-#[test]
-fn gen_trt_engine_without_tensorrt_exits_8_and_says_what_is_missing() {
+/// What `cliptune gen_trt_engine` says in an empty folder, and its exit code.
+fn gen_trt_engine(args: &[&str], variables: &[(&str, &Path)]) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();
-    let nothing = dir.path().join("nothing");
-    fs::create_dir(&nothing).unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_cliptune"))
         .args(["gen_trt_engine", "--results-dir", "out", "gen_trt_engine.onnx_file=clip_model.onnx"])
+        .args(args)
         .current_dir(dir.path())
-        .env("CLIPTUNE_TENSORRT_DIR", &nothing)
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(8), "{text}");
-    for part in ["libtensorrt_rtx.so", "libtensorrt_onnxparser_rtx.so", "tensorrt-rtx-cu13-libs", "nothing"] {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn gen_trt_engine_without_tensorrt_exits_8_and_says_what_is_missing() {
+    let nothing = tempfile::tempdir().unwrap();
+    let (code, text) = gen_trt_engine(&[], &[("CLIPTUNE_TENSORRT_DIR", nothing.path())]);
+    assert_eq!(code, Some(8), "{text}");
+    let looked_in = nothing.path().to_string_lossy();
+    for part in ["libtensorrt_rtx.so", "libtensorrt_onnxparser_rtx.so", "tensorrt-rtx-cu13-libs", &*looked_in] {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn gen_trt_engine_for_a_gpu_that_is_not_there_is_refused() {
+    let (code, text) = gen_trt_engine(&["gen_trt_engine.gpu_id=99"], &[]);
+    assert_eq!(code, Some(8), "{text}");
+    assert!(text.contains("gen_trt_engine.gpu_id is 99") && text.contains("promote_target_compute"), "{text}");
+    // Ahead of time it matters to nobody: the graph is what is missing then.
+    let (_, text) = gen_trt_engine(&["gen_trt_engine.gpu_id=99", "automl.promote_target_compute=[\"8.6\"]"], &[]);
+    assert!(text.contains("there is no graph") || text.contains("tensorrt-rtx-cu13-libs"), "{text}");
 }
