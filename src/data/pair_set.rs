@@ -336,7 +336,7 @@ impl PairSet {
     ) -> Result<Tensor, Failure> {
         let width = self.transform.values();
         let shape = [vec![items.len() as i64], self.transform.shape()].concat();
-        let tensor = Tensor::f_zeros(shape.as_slice(), (Kind::Float, Device::Cpu)).map_err(failed)?;
+        let tensor = Tensor::f_empty(shape.as_slice(), (Kind::Float, Device::Cpu)).map_err(failed)?;
         if items.is_empty() {
             return Ok(tensor);
         }

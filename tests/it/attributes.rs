@@ -1,11 +1,13 @@
 //! Attributes of pairs: files as TAO's person search exports them, losses that they mask, batches balanced by kind, and
 //! validations in which whatever has the attributes of a text is a hit.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use cliptune::data::attributes::Wanted;
-use cliptune::data::{Attributes, Draw, PairSet};
+use cliptune::data::{Attributes, Balance, Draw, PairSet, ResizeMode};
 use cliptune::journal::event::JobEvent;
 use cliptune::spec;
 use serde_json::{Value, json};
@@ -169,10 +171,24 @@ fn balanced_batches_hold_every_kind_and_no_caption_twice() {
     let attributes = searched.read(false).unwrap();
     let mut set = searched.set();
     let kinds: Vec<usize> = (0..set.len()).map(|i| attributes.kind_of(i)).collect();
-    set.balance(cliptune::data::Balance::new(&kinds, Some((0..24).collect()), 6).unwrap());
-    for batch in set.batches(6, Draw { seed: 1, epoch: 1 }) {
+    let balance = Balance::new(&kinds, Some((0..24).collect()), 6).unwrap();
+    set.balance(balance.clone());
+    let batches = set.batches(6, Draw { seed: 1, epoch: 1 });
+    for batch in &batches {
         assert_eq!(batch.iter().filter(|i| **i % 8 == 0).count(), 3, "{batch:?}");
     }
+    // Images that keep their shape are put together by their number of patches, but never out of such a batch.
+    let wide = image::RgbImage::from_fn(40, 9, |x, y| image::Rgb([x as u8 * 6, y as u8 * 20, 7]));
+    (0..24).step_by(5).for_each(|i| wide.save(searched.file(&format!("data/{i:03}.png"))).unwrap());
+    let mut patches = options(&searched.file("cache"), 16);
+    patches.image = patches.image.with_mode(ResizeMode::Patches { side: 4, most: 16 });
+    let mut set = PairSet::open(&searched.spec(&[]).dataset.val.datasets, &patches).unwrap();
+    let draw = Draw { seed: 1, epoch: 1 };
+    let count =
+        |batch: &Vec<usize>| batch.iter().map(|&i| set.patches_of(i, draw).unwrap()).collect::<BTreeSet<_>>().len();
+    assert!(set.batches(6, draw).iter().map(count).min() == Some(1), "some batch holds images of one shape alone");
+    set.balance(balance);
+    assert_eq!(set.batches(6, draw), batches);
 }
 
 #[test]
@@ -201,4 +217,34 @@ fn validation_counts_what_has_the_attributes_and_tells_the_kinds_apart() {
         &["dataset.val.metadata_match_eval=true", "dataset.val.metadata_match_mode=scalar_plus_accessories"],
     );
     assert!(things["val/t2i_MeanR"].unwrap() > matched["val/t2i_MeanR"].unwrap());
+}
+
+#[test]
+fn evaluation_counts_what_its_ground_truth_mode_says() {
+    let searched = Searched::new(16);
+    let (dir, outcome) = searched.toy.run("run", &searched.toy.job(1), &searched.spec(&[]));
+    outcome.unwrap();
+    let evaluate = |mode: &str, more: &[String]| {
+        let results = searched.file(mode);
+        let own = [
+            format!("evaluate.checkpoint={}", dir.last().path().display()),
+            format!("evaluate.pas_ground_truth_mode={mode}"),
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cliptune"));
+        command.args(["evaluate", "-e"]).arg(searched.file("spec.yaml")).arg("--results-dir").arg(&results);
+        let output = command.args(own.iter().chain(more)).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let found = fs::read(results.join("evaluate/results.json")).ok();
+        (found.map(|found| serde_json::from_slice::<Value>(&found).unwrap()), told)
+    };
+    let file = [format!("dataset.val.datasets.0.attribute_pairs_file={}", searched.file("pairs.json").display())];
+    let rank = |mode: &str| {
+        let (found, told) = evaluate(mode, &file);
+        found.unwrap_or_else(|| panic!("{mode}: {told}"))["metrics"]["t2i_MeanR"].as_f64().unwrap()
+    };
+    let (paired, scalar, things) = (rank("paired_caption"), rank("scalar_attributes"), rank("scalar_plus_accessories"));
+    assert!(scalar < things && things < paired, "the more fits, the sooner it is found: {scalar}, {things}, {paired}");
+    fs::remove_dir_all(searched.file("scalar_attributes")).unwrap();
+    let (found, told) = evaluate("scalar_attributes", &[]);
+    assert!(found.is_none() && told.contains("has no attribute_pairs_file"), "{told}");
 }
