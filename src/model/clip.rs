@@ -24,7 +24,7 @@ use crate::journal::failure::{Failure, FailureKind};
 /// How far a merged weight of a file may be from the sum of its parts here: other kernels round differently.
 const SAME_WEIGHTS: f64 = 1e-3;
 /// libtorch has one generator a process: whoever seeds it keeps it until everything is drawn.
-static GENERATOR: Mutex<()> = Mutex::new(());
+pub(super) static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// A model: parameters and the towers that use them.
 #[derive(Debug)]

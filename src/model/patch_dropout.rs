@@ -47,6 +47,7 @@ pub(super) fn keep(x: &Tensor, prefix: i64, counts: Option<&[i64]>, share: f64) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::clip::GENERATOR;
 
     /// Token `j` of image `i` holds the number `100 i + j`.
     fn numbered(b: i64, length: i64) -> Tensor {
@@ -66,6 +67,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn keep_leaves_the_prefix_and_a_share_of_different_patches(b in 1i64..4, n in 1i64..20, prefix in 0i64..3, share in 0.0f64..0.95) {
+            let _alone = GENERATOR.lock();
             let kept = keep(&numbered(b, prefix + n), prefix, None, share).unwrap();
             proptest::prop_assert!(kept.keys.is_none());
             let expected = ((n as f64 * (1.0 - share)) as i64).max(1);
@@ -83,6 +85,7 @@ mod tests {
 
     #[test]
     fn keep_counts_patches_of_each_image_and_shows_no_padding() {
+        let _alone = GENERATOR.lock();
         let kept = keep(&numbered(2, 8), 0, Some(&[8, 3]), 0.5).unwrap();
         assert_eq!(kept.tokens.size(), [2, 4, 3]);
         let seen = kept.keys.as_ref().unwrap().view([2, 4]);
@@ -93,6 +96,7 @@ mod tests {
 
     #[test]
     fn keep_draws_others_under_another_seed_and_the_same_under_the_same() {
+        let _alone = GENERATOR.lock();
         let draw = |seed| {
             tch::manual_seed(seed);
             rows(&keep(&numbered(1, 64), 0, None, 0.5).unwrap())

@@ -4,7 +4,7 @@
 //! MLP for that token alone. The result is the same and a good part of the work is saved.
 //! Reference: open_clip's ResidualAttentionBlock on nn.MultiheadAttention; timm's Block.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::config::Activation;
 use super::lora;
@@ -261,7 +261,8 @@ fn scaled(branch: Tensor, gamma: Option<&Tensor>) -> Result<Tensor, TchError> {
     }
 }
 
-/// Scaled dot-product attention; `mask` is true where a key is seen.
+/// Scaled dot-product attention; `mask` is true where a key is seen. On a CPU it is computed in 32 bits whatever the operands:
+/// in 16 bits libtorch looks up a kernel for the small products of every head, which takes longer than the products.
 pub(super) fn attend(
     q: &Tensor,
     k: &Tensor,
@@ -269,7 +270,9 @@ pub(super) fn attend(
     mask: Option<&Tensor>,
     causal: bool,
 ) -> Result<Tensor, TchError> {
-    Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, causal, None, false)
+    let kind = if q.device() == Device::Cpu { Kind::Float } else { q.kind() };
+    let [q, k, v] = [q.f_to_kind(kind)?, k.f_to_kind(kind)?, v.f_to_kind(kind)?];
+    Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, None, false)
 }
 
 /// What the pooled token sees of `l` tokens in a causal tower, `[B or 1, 1, 1, L]`.

@@ -33,12 +33,10 @@ pub struct Rgb {
 impl Rgb {
     /// The bytes reordered to channel, row, column.
     pub fn to_chw(&self) -> Vec<u8> {
-        let plane = self.width as usize * self.height as usize;
-        let mut out = vec![0; plane * 3];
-        for (i, pixel) in self.pixels.chunks_exact(3).enumerate() {
-            out[i] = pixel[0];
-            out[plane + i] = pixel[1];
-            out[2 * plane + i] = pixel[2];
+        let pixels = self.pixels.as_chunks::<3>().0;
+        let mut out = Vec::with_capacity(3 * pixels.len());
+        for channel in 0..3 {
+            out.extend(pixels.iter().map(|pixel| pixel[channel]));
         }
         out
     }

@@ -67,7 +67,7 @@ impl Spread {
         let rows = rows.f_to_kind(Kind::Float)?;
         let n = rows.size2()?.0;
         let mean = rows.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
-        let squares = rows.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / n.max(1) as f64;
+        let squares = squares(&rows)? / n.max(1) as f64;
         let variance = squares - mean.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
         let few = n.min(SAMPLE);
         let places: Vec<i64> = (0..few).map(|i| i * n / few.max(1)).collect();
@@ -79,6 +79,17 @@ impl Spread {
         let own = kernel.f_diagonal(0, 0, 1)?.f_sum(Kind::Double)?.f_double_value(&[])?;
         Ok(Self { variance, uniformity: ((sum - own) / pairs).ln() })
     }
+}
+
+/// The sum of the squares, some rows at a time: libtorch holds them all before it adds them.
+fn squares(rows: &Tensor) -> Result<f64, TchError> {
+    const ROWS: i64 = 4096;
+    let n = rows.size2()?.0;
+    let some = |start: i64| {
+        let part = rows.f_narrow(0, start, ROWS.min(n - start))?;
+        part.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])
+    };
+    (0..n).step_by(ROWS as usize).map(some).sum()
 }
 
 /// Whether embeddings have collapsed, by their variance now and before the first step.

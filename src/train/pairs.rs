@@ -2,21 +2,22 @@
 //!
 //! A frozen tower gives the same embedding of the same input in every epoch and every trial, so it is asked once.
 
+mod epoch;
+
 use std::collections::HashMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tch::Tensor;
 
 use super::frozen;
-use super::loss::{Exchange, Mask, Terms, normalize};
+use super::loss::{Exchange, Mask, normalize};
 use super::ranks::Group;
-use super::step::Side;
 use super::truth;
 use crate::data::attributes::Wanted;
 use crate::data::{Attributes, Augmentation, Balance, Batch, Draw, Loader, OpenOptions, PairSet, Sources};
+use crate::eval::matrix::Matrix;
 use crate::eval::retrieval::{self, Retrieval};
 use crate::journal::event::Metrics;
 use crate::journal::failure::{Failure, FailureKind};
@@ -27,6 +28,8 @@ use crate::model::parameters::Part;
 use crate::model::preprocess;
 use crate::spec::sections::{DatasetType, GroundTruth, Spec};
 use crate::text::Tokenizer;
+pub use epoch::{Epoch, Learned};
+use epoch::{Masked, Source, pinned};
 
 /// Batches prepared ahead of the step.
 const AHEAD: usize = 2;
@@ -133,7 +136,7 @@ impl Pairs {
             [rows, model.config().embed_dim as usize],
             model.device(),
             &self.group,
-            || self.embed(model, part, batch),
+            || self.embed(model, part, batch, false),
         )
     }
 
@@ -171,12 +174,10 @@ impl Pairs {
     /// When libtorch fails.
     pub fn embeddings(&self, model: &Clip, batch: usize) -> Result<[Tensor; 2], Failure> {
         let part = |known: &Option<Tensor>, part| match known {
-            Some(t) => Ok(t.shallow_clone()),
-            None => self.embed(model, part, batch),
+            Some(rows) => normalize(rows).map_err(failed),
+            None => self.embed(model, part, batch, true),
         };
-        let images = normalize(&part(&self.images, Part::Vision)?).map_err(failed)?;
-        let texts = normalize(&part(&self.texts, Part::Text)?).map_err(failed)?;
-        Ok([images, texts])
+        Ok([part(&self.images, Part::Vision)?, part(&self.texts, Part::Text)?])
     }
 
     /// Measures embeddings of the split.
@@ -206,24 +207,28 @@ impl Pairs {
         }
     }
 
-    /// Embeddings of one side, `[N, D]`, not normalised: each rank embeds its part and gets all.
-    fn embed(&self, model: &Clip, part: Part, batch: usize) -> Result<Tensor, Failure> {
+    /// Embeddings of one side, `[N, D]`, on request with rows of length 1: each rank embeds its part and gets all.
+    fn embed(&self, model: &Clip, part: Part, batch: usize, of_length_1: bool) -> Result<Tensor, Failure> {
         let vision = part == Part::Vision;
         let all = if vision { self.set.image_count() } else { self.set.captions().len() };
         let share = all.div_ceil(self.group.size());
         // The last ones are short of pairs: what they embed beyond the end is cut off again.
         let (start, last) = (self.group.rank() * share, all.saturating_sub(1));
         let indices: Vec<usize> = (start..start + share).map(|i| i.min(last)).collect();
-        let rows = indices.chunks(batch.max(1)).map(|chunk| {
-            if !vision {
-                return tch::no_grad(|| model.encode_text(&self.set.tokens(chunk))).map_err(failed);
-            }
-            let images = self.set.images(chunk)?;
-            tch::no_grad(|| images.f_to_device(model.device()).and_then(|x| model.encode_image(&x))).map_err(failed)
-        });
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let own = Tensor::f_cat(&rows, 0).map_err(failed)?;
-        self.group.all_gather(&own)?.f_narrow(0, 0, all as i64).map_err(failed)
+        let shape = [share as i64, model.config().embed_dim];
+        let mut own = Matrix::new(shape, model.device(), Some(&self.cache))?;
+        for chunk in indices.chunks(batch.max(1)) {
+            let images = if vision { Some(self.set.images(chunk)?) } else { None };
+            let embed = || {
+                let rows = match images {
+                    Some(images) => model.encode_image(&images.f_to_device(model.device())?)?,
+                    None => model.encode_text(&self.set.tokens(chunk))?,
+                };
+                if of_length_1 { normalize(&rows) } else { Ok(rows) }
+            };
+            own.add(&tch::no_grad(embed).map_err(failed)?)?;
+        }
+        self.group.all_gather(&own.rows()?)?.f_narrow(0, 0, all as i64).map_err(failed)
     }
 }
 
@@ -282,112 +287,6 @@ fn balance(attributes: &Attributes, set: &PairSet, spec: &Spec, group: &Group) -
     let unique = spec.dataset.train.unique_caption_per_batch.then(|| captions.collect());
     let batch = usize::try_from(spec.dataset.train.batch_size).unwrap_or(usize::MAX).saturating_mul(group.size());
     Balance::new(&kinds, unique, batch)
-}
-
-/// A batch in page-locked memory.
-fn pinned(batch: Batch) -> Result<Batch, Failure> {
-    let pin = |t: &Tensor| t.f_pin_memory(tch::Device::Cuda(0)).map_err(failed);
-    Ok(Batch { images: pin(&batch.images)?, tokens: pin(&batch.tokens)?, index: batch.index })
-}
-
-/// A batch as a step takes it.
-#[derive(Debug)]
-pub struct Learned {
-    /// Its images.
-    pub images: Side,
-    /// Its texts.
-    pub texts: Side,
-    /// How the terms between them count, where attributes say so.
-    pub terms: Option<Terms>,
-}
-
-/// The batches of an epoch.
-#[derive(Debug)]
-pub struct Epoch {
-    set: Arc<PairSet>,
-    images: Option<Tensor>,
-    texts: Option<Tensor>,
-    source: Source,
-    draw: Draw,
-    masked: Option<Masked>,
-    waited: Duration,
-}
-
-impl Epoch {
-    /// How long whoever asked for batches has waited for them so far.
-    pub fn waited(&self) -> Duration {
-        self.waited
-    }
-}
-
-/// The pairs among which each batch is contrasted, with what their attributes make of it.
-#[derive(Debug)]
-struct Masked {
-    mask: Mask,
-    attributes: Arc<Attributes>,
-    plan: std::vec::IntoIter<Vec<usize>>,
-    own: Range<usize>,
-}
-
-impl Masked {
-    fn next(&mut self) -> Option<Result<Terms, Failure>> {
-        let (all, attributes, things) = (self.plan.next()?, &self.attributes, self.mask.accessories);
-        let fits = |text: usize, image: usize| attributes.fits(all[text], all[image], things);
-        let asks = |text: usize| attributes.asks(all[text], things);
-        Some(Terms::new(self.mask, all.len(), self.own.clone(), fits, asks).map_err(failed))
-    }
-}
-
-#[derive(Debug)]
-enum Source {
-    Loaded(Loader),
-    Embedded(std::vec::IntoIter<Vec<usize>>),
-}
-
-impl Iterator for Epoch {
-    type Item = Result<Learned, Failure>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let pick = |from: &Tensor, index: &[usize]| {
-            let rows: Vec<i64> = index.iter().map(|&i| i as i64).collect();
-            from.f_index_select(0, &Tensor::from_slice(&rows).to_device(from.device())).map_err(failed)
-        };
-        let image_of = |index: &[usize]| index.iter().map(|&p| self.set.image_of(p)).collect::<Vec<_>>();
-        let captions_of =
-            |index: &[usize]| index.iter().map(|&p| self.set.caption_of(p, self.draw)).collect::<Vec<_>>();
-        let (images, index, tokens) = match &mut self.source {
-            Source::Loaded(loader) => {
-                let start = Instant::now();
-                let batch = loader.next()?;
-                self.waited += start.elapsed();
-                match batch {
-                    Ok(Batch { images, tokens, index }) => (Side::Input(images), index, Some(tokens)),
-                    Err(failure) => return Some(Err(failure)),
-                }
-            }
-            Source::Embedded(plan) => {
-                let index = plan.next()?;
-                let known = self.images.as_ref().map(|images| pick(images, &image_of(&index)));
-                match known {
-                    Some(Ok(images)) => (Side::Embedded(images), index, None),
-                    Some(Err(failure)) => return Some(Err(failure)),
-                    None => return None,
-                }
-            }
-        };
-        let texts = match &self.texts {
-            Some(texts) => match pick(texts, &captions_of(&index)) {
-                Ok(texts) => Side::Embedded(texts),
-                Err(failure) => return Some(Err(failure)),
-            },
-            None => Side::Input(tokens.unwrap_or_else(|| self.set.tokens(&captions_of(&index)))),
-        };
-        let terms = match self.masked.as_mut().and_then(Masked::next).transpose() {
-            Ok(terms) => terms,
-            Err(failure) => return Some(Err(failure)),
-        };
-        Some(Ok(Learned { images, texts, terms }))
-    }
 }
 
 /// The pairs of a split must fill at least one batch.

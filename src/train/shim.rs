@@ -108,7 +108,7 @@ pub(super) fn optimizer_step(
     grad_scale: Option<&Tensor>,
 ) -> Result<(), Failure> {
     let (p, m, v, s) = (pointers(parameters), pointers(first), pointers(second), pointers(steps));
-    debug_assert!(p.len() == m.len() && (rule == Rule::Lion || p.len() == v.len()) && p.len() == s.len());
+    assert!(p.len() == m.len() && (rule == Rule::Lion || p.len() == v.len()) && p.len() == s.len());
     let scale = grad_scale.map_or(std::ptr::null(), |t| t.as_ptr().cast());
     let (p, m, v, s, n) = (p.as_ptr(), m.as_ptr(), v.as_ptr(), s.as_ptr(), p.len() as i64);
     let Step { lr, beta1, beta2, decay, eps } = step;
@@ -124,7 +124,7 @@ pub(super) fn optimizer_step(
 
 /// Moves each average towards its value by a share of 1 - `decay`.
 pub(super) fn average(averages: &[Tensor], values: &[Tensor], decay: f64) -> Result<(), Failure> {
-    debug_assert_eq!(averages.len(), values.len());
+    assert_eq!(averages.len(), values.len());
     let (to, from) = (pointers(averages), pointers(values));
     // SAFETY: two lists of the same length of live tensors.
     checked(unsafe { ct_average(to.as_ptr(), from.as_ptr(), to.len() as i64, decay) })

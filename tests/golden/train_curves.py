@@ -95,8 +95,8 @@ out = {}
 for loss in ("clip", "siglip"):
     for optimizer in OPTIMIZERS:
         out[f"{loss}.{optimizer}.fp32"] = curve(loss, optimizer)
-    out[f"{loss}.adamw.bf16"] = curve(loss, "adamw", torch.bfloat16)
-    out[f"{loss}.adamw.fp16"] = curve(loss, "adamw", torch.float16)
+        out[f"{loss}.{optimizer}.bf16"] = curve(loss, optimizer, torch.bfloat16)
+        out[f"{loss}.{optimizer}.fp16"] = curve(loss, optimizer, torch.float16)
     out[f"{loss}.adamw.layers"] = curve(loss, "adamw", layer_decay=0.7)
     out[f"{loss}.adamw.extra"] = curve(loss, "adamw", extra=True)
 for name, values in out.items():

@@ -94,11 +94,12 @@ fn expected(name: &str) -> Vec<f64> {
 }
 
 const LOSSES: [(&str, Loss); 2] = [("clip", Loss::Clip), ("siglip", Loss::Siglip)];
+const RULES: [(&str, Rule); 3] = [("adamw", Rule::AdamW), ("lamb", Rule::Lamb), ("lion", Rule::Lion)];
 
 #[test]
 fn curves_of_each_loss_and_optimizer_equal_the_reference() {
     for (name, loss) in LOSSES {
-        for (rule_name, rule) in [("adamw", Rule::AdamW), ("lamb", Rule::Lamb), ("lion", Rule::Lion)] {
+        for (rule_name, rule) in RULES {
             let key = format!("{name}.{rule_name}.fp32");
             close(&key, &Curve::new(loss, rule).losses(), &expected(&key), 2e-3);
         }
@@ -110,9 +111,11 @@ fn curves_in_16_bits_follow_the_reference() {
     // Both round the products' operands, at different places: the curves agree to the precision of the format.
     for (name, loss) in LOSSES {
         for (precision, kind, relative) in [("bf16", Kind::BFloat16, 0.1), ("fp16", Kind::Half, 0.01)] {
-            let key = format!("{name}.adamw.{precision}");
-            let curve = Curve { kind, ..Curve::new(loss, Rule::AdamW) };
-            close(&key, &curve.losses(), &expected(&key), relative);
+            for (rule_name, rule) in RULES {
+                let key = format!("{name}.{rule_name}.{precision}");
+                let curve = Curve { kind, ..Curve::new(loss, rule) };
+                close(&key, &curve.losses(), &expected(&key), relative);
+            }
         }
     }
 }

@@ -103,7 +103,7 @@ fn vocabulary() -> Vec<String> {
 }
 
 #[test]
-#[ignore = "minutes: six epochs for each of seven families (cargo test -- --ignored every_family_learns)"]
+#[ignore = "minutes: six epochs for each of seven families (make soak, or cargo test -- --ignored every_family_learns)"]
 fn every_family_learns_the_bundled_drawings() {
     let dir = tempfile::tempdir().unwrap();
     // The mean over 260 texts of the reciprocal of a rank among 260 images, all equally likely.
@@ -132,6 +132,7 @@ fn every_family_learns_the_bundled_drawings() {
             .collect();
         let best = found[1..].iter().copied().fold(0.0, f64::max);
         println!("{name}: {found:?}");
-        assert!(best > 2.0 * chance && best > 1.5 * found[0], "{name}: {found:?}, chance {chance}");
+        // The least of all was 2.2 times chance and 2.2 times the start; chance itself scatters by a fifth.
+        assert!(best > 1.8 * chance && best > 1.5 * found[0], "{name}: {found:?}, chance {chance}");
     }
 }

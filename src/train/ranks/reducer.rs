@@ -60,7 +60,7 @@ impl Reducer {
     ) -> Result<Self, Failure> {
         let pointers = |tensors: &[Tensor]| tensors.iter().map(|t| t.as_ptr().cast()).collect();
         let (own, parts): (Vec<Ptr>, Option<Vec<Ptr>>) = (pointers(parameters), pieces.map(pointers));
-        debug_assert!(parts.as_ref().is_none_or(|parts| parts.len() == own.len()));
+        assert!(parts.as_ref().is_none_or(|parts| parts.len() == own.len()));
         let handle = match group.gradients() {
             Some(ranks) => {
                 let mut out = std::ptr::null_mut();
