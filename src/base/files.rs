@@ -43,6 +43,12 @@ pub fn temporary_beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 
+/// The name alone of what lies in `folder`, which may move with all that is in it; the whole path of anything else.
+pub fn seen_from<'a>(folder: Option<&Path>, file: &'a Path) -> &'a Path {
+    let name = file.file_name().map(Path::new).unwrap_or(file);
+    if file.parent() == folder { name } else { file }
+}
+
 /// A folder beside a target, to fill before its files get their names; gone afterwards, whatever happens.
 #[derive(Debug)]
 pub struct StagingFolder(PathBuf);

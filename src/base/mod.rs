@@ -7,6 +7,7 @@ pub mod exit;
 pub mod files;
 pub mod ids;
 pub mod libraries;
+pub mod machine;
 pub mod pareto;
 pub mod process;
 pub mod rank;

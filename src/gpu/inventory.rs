@@ -23,6 +23,7 @@ pub struct Gpu {
 pub struct Inventory {
     driver: Option<Box<dyn Driver>>,
     gpus: Vec<Gpu>,
+    unknown: Option<String>,
 }
 
 /// The GPUs of this machine that `CUDA_VISIBLE_DEVICES` leaves visible.
@@ -58,7 +59,10 @@ impl Inventory {
         let all = driver.devices();
         let seen = visible.map_or_else(|| all.clone(), |visible| filter(visible, &all));
         let gpu = |device: Device| Gpu { index: device.index, name: device.name, memory: device.memory };
-        Self { driver: Some(driver), gpus: seen.into_iter().map(gpu).collect() }
+        let first = visible.and_then(|visible| visible.split(',').next()).map_or("", str::trim);
+        let hides = first.is_empty() || first.starts_with('-');
+        let unknown = (seen.is_empty() && !hides).then(|| first.to_owned());
+        Self { driver: Some(driver), gpus: seen.into_iter().map(gpu).collect(), unknown }
     }
 
     /// The GPUs that a value of `CUDA_VISIBLE_DEVICES` names by their indices.
@@ -70,12 +74,18 @@ impl Inventory {
 
     /// No GPUs.
     pub fn none() -> Self {
-        Self { driver: None, gpus: Vec::new() }
+        Self { driver: None, gpus: Vec::new(), unknown: None }
     }
 
     /// The GPUs, in the order of `CUDA_VISIBLE_DEVICES`.
     pub fn gpus(&self) -> &[Gpu] {
         &self.gpus
+    }
+
+    /// What `CUDA_VISIBLE_DEVICES` begins with, where that is no GPU that can be given to a trial, so that none is left: another
+    /// machine's, or a part of one (MIG).
+    pub fn unknown(&self) -> Option<&str> {
+        self.unknown.as_deref()
     }
 
     /// How they are now; empty without a driver.
@@ -116,6 +126,20 @@ mod tests {
         assert_eq!(seen("1,-1,0"), [1]);
         assert_eq!(seen(""), Vec::<u32>::new());
         assert_eq!(seen("7"), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn name_of_nothing_that_is_there_is_told_from_hiding_all() {
+        let device = Device { index: 0, uuid: "GPU-aa11".to_owned(), name: String::new(), memory: 0 };
+        let unknown = |visible: &str| {
+            let inventory = Inventory::of(Box::new(Listed(vec![device.clone()])), Some(visible));
+            inventory.unknown().map(str::to_owned)
+        };
+        assert_eq!(unknown("MIG-cc33,0").as_deref(), Some("MIG-cc33"));
+        assert_eq!(unknown("7").as_deref(), Some("7"));
+        assert_eq!([unknown(""), unknown("-1"), unknown("0"), unknown("0,MIG-cc33")], [None, None, None, None]);
+        assert_eq!(Inventory::listed("MIG-cc33").unknown(), Some("MIG-cc33"));
+        assert_eq!(Inventory::none().unknown(), None);
     }
 
     #[test]

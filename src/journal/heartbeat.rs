@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::files;
+use crate::base::machine::Load;
 use crate::base::process::ProcessRef;
 use crate::base::time::Timestamp;
 
@@ -31,6 +32,9 @@ pub struct Heartbeat {
     pub images_per_s: f64,
     /// Training loss of the last step.
     pub loss: Option<f64>,
+    /// How busy its machine is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Load>,
 }
 
 impl Heartbeat {

@@ -142,7 +142,7 @@ use Key::{Char, Code, Ctrl};
 /// The table, in the order of the hint bar.
 pub const BINDINGS: &[Binding] = &[
     bind(&[Code(KeyCode::Enter)], Action::Open, "open", "the curves of the trial; in the studies, the study"),
-    bind(&[Char('/')], Action::Filter, "filter", "filter: words, state:failed, lr>1e-4, -not, a | b; in the log: find"),
+    bind(&[Char('/')], Action::Filter, "filter", "filter: state:failed, lr>1e-4, -not, a | b; in the log: find"),
     bind(&[Char('s')], Action::Sort, "sort", "sort by the next column"),
     bind(&[Char('S')], Action::Reverse, "", "sort the other way round"),
     bind(&[Char(' ')], Action::Mark, "mark", "mark the trial: its curve is drawn, T K z R mean all marked"),

@@ -30,7 +30,7 @@ fn click(app: &mut App, mouse: MouseEvent, size: Size) -> bool {
     match view {
         View::Trials if row == 0 => {
             let x = usize::from((mouse.column - place.x).saturating_sub(1));
-            if let Some(column) = view::column_at(x, usize::from(place.width.saturating_sub(2))) {
+            if let Some(column) = view::column_at(app, x, usize::from(place.width.saturating_sub(2))) {
                 app.sort_by(column);
             }
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::base::ids::TrialId;
+use crate::base::machine::Load;
 use crate::journal::event::{Direction, GpuSample, Params};
 use crate::search::importance::Importance;
 use crate::state::timeline::{Lane, Step};
@@ -97,6 +98,19 @@ pub struct Gpu {
     pub trials: Vec<TrialId>,
 }
 
+/// A machine that trials run on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// How busy it is.
+    pub load: Load,
+    /// Share of the last epochs in which the trials there waited for data.
+    pub data_wait: Option<f64>,
+    /// The trials on it now.
+    pub trials: Vec<TrialId>,
+}
+
 /// A promotion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Promotion {
@@ -104,8 +118,19 @@ pub struct Promotion {
     pub trial: TrialId,
     /// Its steps in the order of their first event.
     pub steps: Vec<PromotionStep>,
-    /// The promoted files and their sizes in bytes.
-    pub files: Vec<(String, u64)>,
+    /// The promoted files.
+    pub files: Vec<PromotedFile>,
+}
+
+/// A file that was promoted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromotedFile {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, once the manifest is written.
+    pub sha256: Option<String>,
 }
 
 /// Whether somebody drives the study.
@@ -153,6 +178,10 @@ pub struct Study {
     pub history: Vec<Step>,
     /// The GPUs that trials ran on.
     pub gpus: Vec<Gpu>,
+    /// The machines that trials run on.
+    pub hosts: Vec<Host>,
+    /// Epochs at which trials wait until they are among the best, ascending; empty when none waits.
+    pub rungs: Vec<u32>,
     /// What ran on which device when.
     pub lanes: Vec<Lane>,
     /// The last promotion.

@@ -7,17 +7,21 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::app::{App, Log};
-use super::rows::{Controller, Curves, Gpu, Promotion, Study, Tick, Trial, short};
+use super::rows::{Controller, Curves, Gpu, Host, PromotedFile, Promotion, Study, Tick, Trial, short};
 use super::widget::text;
 use crate::base::ids::TrialId;
 use crate::base::time::{Timestamp, seconds_between};
 use crate::journal::event::Slot;
 use crate::journal::layout::StudyDir;
 use crate::search::importance::Importance;
+use crate::search::scheduler::{self, Settings};
 use crate::search::space::Space;
 use crate::state::{StateReader, StudyState, TrialState, snapshot, timeline};
-use crate::study::importance;
+use crate::study::promote::MANIFEST;
+use crate::study::{eta, importance};
 
 /// Of a console, this much of its end is shown.
 const LOG_BYTES: u64 = 256 << 10;
@@ -182,12 +186,23 @@ impl Source {
     }
 }
 
-/// Files of a folder and their sizes, by name.
-fn files(folder: &Path) -> Vec<(String, u64)> {
+/// Files of a promotion, by name, with what its manifest says of them.
+fn files(folder: &Path) -> Vec<PromotedFile> {
+    let manifest = std::fs::read(folder.join(MANIFEST)).ok();
+    let manifest: Value = manifest.and_then(|m| serde_json::from_slice(&m).ok()).unwrap_or_default();
+    let listed = manifest.get("files").and_then(Value::as_array);
+    let hash = |name: &str| {
+        let entry = listed?.iter().find(|f| f.get("name").and_then(Value::as_str) == Some(name))?;
+        entry.get("sha256")?.as_str().map(str::to_owned)
+    };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut list: Vec<(String, u64)> =
-        entries.filter_map(|e| Some((e.file_name().into_string().ok()?, e.metadata().ok()?.len()))).collect();
-    list.sort();
+    let mut list: Vec<PromotedFile> = entries
+        .filter_map(|e| {
+            let name = e.file_name().into_string().ok()?;
+            Some(PromotedFile { bytes: e.metadata().ok().filter(|m| m.is_file())?.len(), sha256: hash(&name), name })
+        })
+        .collect();
+    list.sort_by(|a, b| a.name.cmp(&b.name));
     list
 }
 
@@ -240,6 +255,8 @@ pub fn study(state: &StudyState, live: bool, now: Timestamp) -> Study {
         eta_s: None,
         importance: Vec::new(),
         history: timeline::best_so_far(state),
+        hosts: hosts(state),
+        rungs: rungs(state),
         gpus: state.gpus.iter().map(|(i, s)| Gpu { sample: s.clone(), load: load(i), trials: on(*i) }).collect(),
         lanes: timeline::lanes(state, if live { now } else { state.last_event.unwrap_or(now) }),
         promotion: state.promotion.as_ref().map(|p| Promotion {
@@ -253,12 +270,35 @@ pub fn study(state: &StudyState, live: bool, now: Timestamp) -> Study {
     study
 }
 
+/// The machines of the trials that run, as their workers see them.
+fn hosts(state: &StudyState) -> Vec<Host> {
+    let mut hosts: BTreeMap<&str, Host> = BTreeMap::new();
+    let mut waits: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for trial in state.trials.values().filter(|t| t.state.is_active()) {
+        let Some((beat, load)) = trial.heartbeat.as_ref().and_then(|b| Some((b, b.machine?))) else { continue };
+        let new = || Host { name: text::printable(&beat.host), load, data_wait: None, trials: Vec::new() };
+        let host = hosts.entry(&beat.host).or_insert_with(new);
+        host.trials.push(trial.id);
+        let shares = waits.entry(&beat.host).or_default();
+        shares.extend(trial.losses.last().and_then(|e| e.data_wait_share));
+        host.data_wait = (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64);
+    }
+    hosts.into_values().collect()
+}
+
+/// The rungs at which trials wait; those of a rule that only stops trials are no places to stand at.
+fn rungs(state: &StudyState) -> Vec<u32> {
+    let Some(meta) = state.meta.as_ref().filter(|m| m.rungs.len() > 1) else { return Vec::new() };
+    let waits = scheduler::by_name(&meta.scheduler, Settings::default()).is_ok_and(|s| !s.judges());
+    if waits { meta.rungs.clone() } else { Vec::new() }
+}
+
 /// What of a study moves with the clock.
 fn tick(study: &mut Study, state: &StudyState, live: bool, now: Timestamp) {
     let signs_of_life = state.trials.values().filter_map(TrialState::last_heartbeat);
     let last = signs_of_life.chain(state.last_event).max();
     study.elapsed_s = state.elapsed(if live { now } else { last.unwrap_or(now) });
-    study.eta_s = state.eta(now);
+    study.eta_s = eta::remaining(state, now);
     study.age_s = last.map_or(0.0, |ts| seconds_between(ts, now));
 }
 

@@ -89,14 +89,17 @@ fn restore_on_panic() {
     });
 }
 
-/// A flag that SIGTERM, SIGHUP and SIGINT raise.
+/// A flag that SIGTERM and SIGINT raise. SIGHUP ends the process at once: the terminal is gone, so that there is nothing to give
+/// back, and a wait for keys on it never ends.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
 pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
+    for signal in [SIGTERM, SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&flag))?;
     }
+    signal_hook::flag::register_conditional_shutdown(SIGHUP, 128 + SIGHUP, Arc::new(AtomicBool::new(true)))?;
     Ok(flag)
 }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::signals::Signals;
+use crate::base::machine::Gauge;
 use crate::base::process::{ProcessRef, host};
 use crate::base::time::{Clock, SystemClock};
 use crate::journal::heartbeat::{Heartbeat, PERIOD_S};
@@ -24,13 +25,16 @@ impl Beat {
     pub(super) fn start(dir: &JobDir, process: ProcessRef, progress: Arc<Progress>, signals: Signals) -> Self {
         let (end, ended) = channel::<()>();
         let (path, host) = (dir.heartbeat(), host());
-        let work = move || loop {
-            signals.look();
-            // A full disk or a missing folder is told by the job itself, when it matters.
-            let _ = beat(process, &host, &progress).write(&path);
-            if ended.recv_timeout(Duration::from_secs_f64(PERIOD_S)) != Err(RecvTimeoutError::Timeout) {
-                let _ = beat(process, &host, &progress).write(&path);
-                return;
+        let work = move || {
+            let mut gauge = Gauge::default();
+            loop {
+                signals.look();
+                // A full disk or a missing folder is told by the job itself, when it matters.
+                let _ = beat(process, &host, &progress, &mut gauge).write(&path);
+                if ended.recv_timeout(Duration::from_secs_f64(PERIOD_S)) != Err(RecvTimeoutError::Timeout) {
+                    let _ = beat(process, &host, &progress, &mut gauge).write(&path);
+                    return;
+                }
             }
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(work).ok();
@@ -47,7 +51,7 @@ impl Drop for Beat {
     }
 }
 
-fn beat(process: ProcessRef, host: &str, progress: &Progress) -> Heartbeat {
+fn beat(process: ProcessRef, host: &str, progress: &Progress, gauge: &mut Gauge) -> Heartbeat {
     Heartbeat {
         process,
         host: host.to_owned(),
@@ -57,5 +61,6 @@ fn beat(process: ProcessRef, host: &str, progress: &Progress) -> Heartbeat {
         total_steps: progress.total_steps(),
         images_per_s: progress.images_per_s(),
         loss: progress.loss(),
+        machine: gauge.look(),
     }
 }

@@ -11,6 +11,7 @@ use super::{artifact, opened};
 use crate::base::files;
 use crate::data::blob::{Blob, fingerprint};
 use crate::data::problem::{self, DataProblem};
+use crate::eval::torch;
 use crate::infer::embed::{self, Options};
 use crate::infer::hdf5::Kind;
 use crate::infer::output;
@@ -165,7 +166,6 @@ impl Work<'_> {
 }
 
 fn append(rows: &mut Rows, part: &Tensor) -> Result<(), Failure> {
-    let torch = |e: tch::TchError| Failure::new(FailureKind::Unknown, format!("libtorch failed on embeddings: {e}"));
     let &[_, width] = part.size().as_slice() else {
         return Err(Failure::new(FailureKind::Unknown, "embeddings are not a matrix"));
     };

@@ -4,6 +4,7 @@
 //! Invariant: the page asks for nothing and runs its own script alone. Its policy says so to the browser, so that words of
 //! others could not change that even if one were written into it unescaped.
 
+mod gallery;
 mod sections;
 mod table;
 

@@ -1,4 +1,4 @@
-//! View 4: how busy each GPU is, and what ran on which device when.
+//! View 4: how busy GPUs and machines are, and what ran on which device when.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -9,7 +9,7 @@ use crate::base::units;
 use crate::state::TrialStatus;
 use crate::state::timeline::{Bar, Lane};
 use crate::tui::app::App;
-use crate::tui::rows::Gpu;
+use crate::tui::rows::{Gpu, Host};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::{bars, text};
 
@@ -37,6 +37,10 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         buffer.set_line(area.x, y, &line(gpu, theme, area.width.into()), area.width);
         y += 1;
     }
+    for host in app.study.hosts.iter().take(usize::from(area.bottom().saturating_sub(y) / 2)) {
+        buffer.set_stringn(area.x, y, host_line(host, theme), area.width.into(), theme.style(Role::Text));
+        y += 1;
+    }
     if y + 3 < area.bottom() {
         timeline(&app.study.lanes, theme, Rect { y: y + 1, height: area.bottom() - y - 1, ..area }, buffer);
     }
@@ -62,6 +66,22 @@ fn line<'a>(gpu: &Gpu, theme: Theme, width: usize) -> Line<'a> {
         Span::raw(numbers),
         Span::styled(bars::levels(&gpu.load, rest, (0.0, 100.0), theme.ascii), theme.style(Role::Accent)),
     ])
+}
+
+/// `node-a  cpu ██████░░░░  61%  mem ███░░░░░░░ 18.2/64G  waits for data 12%  #0004 #0005`.
+fn host_line(host: &Host, theme: Theme) -> String {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let (used, total) = (gib(host.load.memory_used), gib(host.load.memory_total));
+    let wait = host.data_wait.map_or_else(String::new, |share| format!("waits for data {:.0}%  ", 100.0 * share));
+    let trials: Vec<String> = host.trials.iter().map(|id| format!("#{id}")).collect();
+    format!(
+        "{} cpu {} {:>3.0}%  mem {} {used:.1}/{total:.0}G  {wait}{}",
+        text::left(&host.name, 12),
+        bars::bar(host.load.cpu, 1.0, 10, theme.ascii),
+        100.0 * host.load.cpu,
+        bars::bar(used, total, 10, theme.ascii),
+        trials.join(" "),
+    )
 }
 
 /// A row a device, time from the first launch to the last end.

@@ -52,8 +52,11 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let files = promotion.map(|p| p.files.as_slice()).unwrap_or_default();
     if !files.is_empty() {
         lines.push(Line::default());
-        lines.extend(files.iter().map(|(name, bytes)| {
-            Line::raw(format!("  {} {:>10}", text::left(&text::printable(name), 32), units::bytes(*bytes)))
+        lines.extend(files.iter().map(|file| {
+            let hash =
+                file.sha256.as_deref().map_or_else(String::new, |h| format!("sha256 {}", h.get(..12).unwrap_or(h)));
+            let name = text::left(&text::printable(&file.name), 32);
+            Line::raw(format!("  {name} {:>10}  {hash}", units::bytes(file.bytes)))
         }));
     }
     for (y, line) in (area.y..area.bottom()).zip(&lines) {

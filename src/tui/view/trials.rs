@@ -31,6 +31,7 @@ enum Column {
     Value,
     Trend,
     Budget,
+    Rung,
     Rates,
     Speed,
     Loss,
@@ -39,21 +40,23 @@ enum Column {
 }
 
 /// Columns from the left: title, cells, and a rank: the higher, the sooner it is left out.
-const COLUMNS: [(Column, &str, usize, u8); 10] = [
+const COLUMNS: [(Column, &str, usize, u8); 11] = [
     (Column::Id, "id", 6, 0),
     (Column::State, "st", 2, 0),
     (Column::Value, "value", 7, 1),
-    (Column::Trend, "trend", 8, 4),
+    (Column::Trend, "trend", 8, 5),
     (Column::Budget, "budget", 12, 3),
+    (Column::Rung, "rung", 6, 4),
     (Column::Rates, "lr v/t", 15, 2),
-    (Column::Speed, "img/s", 6, 5),
-    (Column::Loss, "loss", 7, 6),
-    (Column::Time, "time", 8, 7),
-    (Column::Slot, "slot", 8, 8),
+    (Column::Speed, "img/s", 6, 6),
+    (Column::Loss, "loss", 7, 7),
+    (Column::Time, "time", 8, 8),
+    (Column::Slot, "slot", 8, 9),
 ];
 
-fn columns(width: usize) -> Vec<(Column, &'static str, usize)> {
+fn columns(width: usize, rungs: bool) -> Vec<(Column, &'static str, usize)> {
     let mut chosen = COLUMNS.to_vec();
+    chosen.retain(|c| rungs || c.0 != Column::Rung);
     while chosen.len() > 2 && chosen.iter().map(|c| c.2 + 1).sum::<usize>() > width {
         let least = chosen.iter().enumerate().max_by_key(|(_, c)| c.3).map_or(0, |(i, _)| i);
         chosen.remove(least);
@@ -63,7 +66,7 @@ fn columns(width: usize) -> Vec<(Column, &'static str, usize)> {
 
 /// Draws the table.
 pub(super) fn draw(app: &mut App, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let columns = columns(area.width.into());
+    let columns = columns(area.width.into(), !app.study.rungs.is_empty());
     let titles = columns.iter().map(|(c, title, cells)| {
         let arrow = if app.reversed { theme.pick("▴", "^") } else { theme.pick("▾", "v") };
         let title = if sorted_by(app.column) == Some(*c) { format!("{title}{arrow}") } else { (*title).to_owned() };
@@ -104,9 +107,9 @@ pub fn row_at(app: &App, row: usize, height: usize) -> Option<TrialId> {
 }
 
 /// The column whose title stands `x` cells from the left of a table so many cells wide.
-pub fn column_at(x: usize, width: usize) -> Option<sort::Column> {
+pub fn column_at(app: &App, x: usize, width: usize) -> Option<sort::Column> {
     let mut from = 0;
-    let (column, ..) = columns(width).into_iter().find(|(_, _, cells)| {
+    let (column, ..) = columns(width, !app.study.rungs.is_empty()).into_iter().find(|(_, _, cells)| {
         from += cells + 1;
         x < from
     })?;
@@ -173,6 +176,7 @@ fn cell(app: &App, theme: Theme, trial: &Trial, column: Column) -> (String, Styl
             let style = if trial.status.is_active() { theme.style(role) } else { plain };
             (format!("{bar} {}/{}", trial.epochs, trial.budget), style)
         }
+        Column::Rung => (rung(&app.study.rungs, trial, theme), plain),
         Column::Rates => {
             let rate = |r: Option<f64>| r.map_or_else(none, units::number);
             (format!("{}/{}", rate(trial.rates.0), rate(trial.rates.1)), plain)
@@ -182,4 +186,14 @@ fn cell(app: &App, theme: Theme, trial: &Trial, column: Column) -> (String, Styl
         Column::Time => (units::duration(trial.seconds), plain),
         Column::Slot => (trial.slot.clone(), theme.style(Role::Muted)),
     }
+}
+
+/// The rungs that a trial has reached, of all: `■■□`; numbers where there are too many.
+fn rung(rungs: &[u32], trial: &Trial, theme: Theme) -> String {
+    let reached = rungs.iter().filter(|rung| **rung <= trial.epochs).count();
+    if rungs.len() > 6 {
+        return format!("{reached}/{}", rungs.len());
+    }
+    let (full, empty) = (theme.pick('■', '#'), theme.pick('□', '.'));
+    (0..rungs.len()).map(|i| if i < reached { full } else { empty }).collect()
 }

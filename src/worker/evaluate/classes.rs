@@ -11,7 +11,7 @@ use super::{Found, Task};
 use crate::data::labelled::Labelled;
 use crate::eval::classify::{self, Classified};
 use crate::eval::probe::Probe;
-use crate::eval::{knn, zero_shot};
+use crate::eval::{knn, torch, zero_shot};
 use crate::infer::embed;
 use crate::infer::source::Source;
 use crate::journal::event::Metrics;
@@ -278,10 +278,6 @@ fn embedded(task: Task<'_>, source: &mut Source, images: &[PathBuf]) -> Result<O
         Ok(())
     })?;
     if whole { Tensor::f_cat(&rows, 0).map(Some).map_err(torch) } else { Ok(None) }
-}
-
-fn torch(error: tch::TchError) -> Failure {
-    Failure::new(FailureKind::Unknown, format!("libtorch failed on embeddings: {error}"))
 }
 
 #[cfg(test)]

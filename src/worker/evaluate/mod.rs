@@ -2,8 +2,8 @@
 //! `results.json`, and query by query.
 
 mod classes;
+mod gallery;
 mod pairs;
-mod worst;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

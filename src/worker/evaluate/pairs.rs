@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 use tch::Tensor;
 
-use super::worst::Shown;
+use super::gallery::{self, Shown};
 use super::{Found, Task, ends, plain};
 use crate::base::files;
 use crate::base::task::Task as Progress;
@@ -17,6 +17,7 @@ use crate::data::scan::Scan;
 use crate::data::{Attributes, DataSource, OpenOptions, PairSet};
 use crate::eval::embedder::in_batches;
 use crate::eval::retrieval::{self, Queries, Query, Truth};
+use crate::eval::torch;
 use crate::infer::embed;
 use crate::infer::source::Source;
 use crate::journal::event::{JobEvent, Metrics};
@@ -65,7 +66,7 @@ pub(super) fn measure(
     let Some((images, texts)) = embedded(task, &pairs, source)? else { return Ok(None) };
     let prompted = match &prompts {
         Some(prompts) => {
-            let found = in_batches(prompts.len(), task.batch(), |rows| {
+            let found = in_batches(prompts.len(), task.batch(), None, |rows| {
                 let texts: Vec<&str> = rows.iter().map(|&row| prompts[row].as_str()).collect();
                 source.embedder.texts(&source.tokenizer.tokens(&texts))
             });
@@ -102,7 +103,11 @@ pub(super) fn measure(
         sets.push(entry(part, plain(&found.metrics, "val"), ends(&found.intervals, "val")));
     }
     let shown = Shown { pairs: &pairs, images: &images, texts: &texts };
-    let worst = usize::try_from(section.worst_queries).unwrap_or(0);
+    let most = usize::try_from(section.worst_queries).unwrap_or(0);
+    let listed = |pick: fn(&[Query], usize) -> Vec<Query>| -> Result<Value, Failure> {
+        let [texts, images] = [&queries.t2i, &queries.i2t].map(|queries| pick(queries, most));
+        Ok(json!({"t2i": shown.of_texts(&texts)?, "i2t": shown.of_images(&images)?}))
+    };
     let mut results = Map::new();
     let own: Metrics =
         found.metrics.iter().filter(|(n, _)| n.starts_with("val/")).map(|(n, v)| (n.clone(), *v)).collect();
@@ -114,10 +119,8 @@ pub(super) fn measure(
         ("metrics", all.0),
         ("intervals", all.1),
         ("datasets", Value::Array(sets)),
-        (
-            "worst",
-            json!({"t2i": shown.worst_texts(&queries.t2i, worst)?, "i2t": shown.worst_images(&queries.i2t, worst)?}),
-        ),
+        ("worst", listed(gallery::worst)?),
+        ("best", listed(gallery::best)?),
     ] {
         results.insert(name.to_owned(), value);
     }
@@ -138,13 +141,14 @@ fn embedded(task: Task<'_>, pairs: &PairSet, source: &mut Source) -> Result<Opti
     let stopped = || Failure::new(FailureKind::Unknown, "stopped");
     let go_on = || if task.stopped() { Err(stopped()) } else { Ok(()) };
     let progress = Progress::of("embedding images and texts", pairs.image_count() + pairs.captions().len());
-    let images = in_batches(pairs.image_count(), task.batch(), |indices| {
+    let folder = Some(task.job.cache.as_path());
+    let images = in_batches(pairs.image_count(), task.batch(), folder, |indices| {
         go_on()?;
         progress.advance(indices.len() as u64);
         source.embedder.images(&pairs.images(indices)?)
     });
     let both = images.and_then(|images| {
-        let texts = in_batches(pairs.captions().len(), task.batch(), |indices| {
+        let texts = in_batches(pairs.captions().len(), task.batch(), folder, |indices| {
             go_on()?;
             progress.advance(indices.len() as u64);
             source.embedder.texts(&pairs.tokens(indices))
@@ -182,8 +186,7 @@ fn parts(sources: &[DataSource], pairs: &PairSet, options: &OpenOptions) -> Resu
 }
 
 fn rows(of: &Tensor, range: &Range<usize>) -> Result<Tensor, Failure> {
-    of.f_narrow(0, range.start as i64, range.len() as i64)
-        .map_err(|e| Failure::new(FailureKind::Unknown, format!("libtorch failed on embeddings: {e}")))
+    of.f_narrow(0, range.start as i64, range.len() as i64).map_err(torch)
 }
 
 fn of_part(truth: &Truth, part: &Part) -> Truth {
@@ -254,7 +257,7 @@ fn table(
         ("recall_at_10", Kind::Number),
         ("score", Kind::Number),
     ];
-    let image_of: Vec<usize> = super::worst::image_of(pairs);
+    let image_of: Vec<usize> = gallery::image_of(pairs);
     let chunk = |direction: &str, list: &[Query], put: &mut dyn FnMut(&[Values<'_>]) -> std::io::Result<()>| {
         let image = |q: &Query| if direction == "t2i" { image_of[q.index] } else { q.index };
         let caption = |q: &Query| if direction == "t2i" { q.index } else { pairs.captions_of(q.index).start };

@@ -176,11 +176,11 @@ impl<'a> Bench<'a> {
             true => Err(Failure::new(FailureKind::Unknown, "stopped")),
             false => Ok(()),
         };
-        let images = in_batches(set.pairs.image_count(), *batch, |indices| {
+        let images = in_batches(set.pairs.image_count(), *batch, None, |indices| {
             go_on()?;
             model.images(&set.pairs.images(indices)?)
         })?;
-        let texts = in_batches(set.pairs.captions().len(), *batch, |indices| {
+        let texts = in_batches(set.pairs.captions().len(), *batch, None, |indices| {
             go_on()?;
             model.texts(&set.pairs.tokens(indices))
         })?;

@@ -74,6 +74,17 @@ fn sixteen_colours_use_no_other() {
 }
 
 #[test]
+fn frame_of_trials_that_wait_at_rungs_shows_how_far_each_got() {
+    let mut app = study();
+    app.study.rungs = vec![1, 3, 6];
+    insta::assert_snapshot!(frame(&mut app, 120, 40, RICH));
+    let text = frame(&mut app, 120, 40, PLAIN);
+    assert!(text.contains("###") && text.contains("##.") && text.contains("#.."), "{text}");
+    app.study.rungs = vec![1, 2, 3, 4, 5, 6, 12];
+    assert!(frame(&mut app, 120, 40, RICH).contains(" 6/7 "));
+}
+
+#[test]
 fn frame_of_a_workspace_lists_studies_and_draws_their_best_values() {
     let mut app = study();
     let mut other = Overview::of(&app.study, &app.trials[..3]);

@@ -99,3 +99,22 @@ fn train_with_tui_starts_a_controller_that_stays() {
     tmux.wait("the study goes on");
     study.wait("ended", |s| s.ended.is_some());
 }
+
+#[test]
+#[ignore = "needs tmux (apt-get install tmux)"]
+fn terminal_that_goes_away_takes_the_screen_with_it() {
+    let study = RealStudy::new("ok", &["max_trials: 1"], &[]);
+    assert_eq!(study.train(&[]).wait(), Some(0));
+    let binary = env!("CARGO_BIN_EXE_cliptune");
+    let tmux = Tmux::start("gone", &format!("exec {binary} tui {}", study.path().display()));
+    tmux.wait("✔ finished");
+    let pid = String::from_utf8(tmux.run(&["display-message", "-p", "#{pane_pid}"]).stdout).unwrap();
+    let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
+    assert!(process.exists(), "{pid:?}");
+    drop(tmux);
+    let start = Instant::now();
+    while process.exists() {
+        assert!(start.elapsed() < Duration::from_secs(30), "the screen's process outlived its terminal");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -9,6 +9,7 @@ mod source;
 use std::sync::Arc;
 
 use cliptune::base::ids::TrialId;
+use cliptune::base::machine::Load;
 use cliptune::base::time::Timestamp;
 use cliptune::journal::event::{Direction, GpuSample};
 use cliptune::search::importance::Importance;
@@ -16,7 +17,7 @@ use cliptune::state::timeline::{Bar, Lane, Step};
 use cliptune::state::{PromotionStep, TrialStatus};
 use cliptune::tui::app::{App, Effect};
 use cliptune::tui::keymap_table::Key;
-use cliptune::tui::rows::{Controller, Curves, Gpu, Promotion, Study, Tick, Trial};
+use cliptune::tui::rows::{Controller, Curves, Gpu, Host, PromotedFile, Promotion, Study, Tick, Trial};
 use cliptune::tui::theme::{Colours, Theme};
 use cliptune::tui::view;
 use crossterm::event::KeyCode;
@@ -123,7 +124,10 @@ fn promotion() -> Promotion {
             step("export", "done", "clip_model.onnx"),
             step("parity", "started", ""),
         ],
-        files: vec![("clip_model.onnx".to_owned(), 605 << 20), ("model.safetensors".to_owned(), 610 << 20)],
+        files: vec![
+            PromotedFile { name: "clip_model.onnx".to_owned(), bytes: 605 << 20, sha256: Some("3f2a".repeat(16)) },
+            PromotedFile { name: "model.safetensors".to_owned(), bytes: 610 << 20, sha256: None },
+        ],
     }
 }
 
@@ -145,6 +149,13 @@ fn study() -> App {
             .map(|(id, value, best)| Step { trial: TrialId(id), value, best })
             .into(),
         gpus: gpus(),
+        hosts: vec![Host {
+            name: "node-a".to_owned(),
+            load: Load { cpu: 0.61, memory_used: 18 << 30, memory_total: 64 << 30 },
+            data_wait: Some(0.12),
+            trials: vec![TrialId(4), TrialId(5)],
+        }],
+        rungs: Vec::new(),
         lanes: lanes(),
         promotion: Some(promotion()),
         age_s: 1.0,

@@ -95,8 +95,10 @@ pub(super) fn parallel(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer)
     }
     paint(&raster, theme, plot, buffer);
     let last = (app.study.metric.as_str(), &metric);
-    let titles = axes.iter().map(|(key, axis)| (key.as_str(), axis)).chain([last]);
-    for (i, (key, axis)) in titles.enumerate() {
+    let titles: Vec<(&str, &Axis)> = axes.iter().map(|(key, axis)| (key.as_str(), axis)).chain([last]).collect();
+    // From the right: the last title ends below its axis and takes of the room of the one before it.
+    let mut ends = [area.right() + 1; 3];
+    for (i, (key, axis)) in titles.into_iter().enumerate().rev() {
         let at = plot.x + (i * usize::from(plot.width - 1) / axes.len()) as u16;
         for row in plot.y..plot.bottom() {
             if buffer[(at, row)].symbol() == " " {
@@ -105,12 +107,14 @@ pub(super) fn parallel(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer)
         }
         let (low, high) = axis.ends();
         let name = if i == axes.len() { key.to_owned() } else { short(key).to_owned() };
-        for (row, label) in [(area.y, name), (area.y + 1, high), (plot.bottom(), low)] {
-            let room = usize::from(APART) - 1;
-            let label = text::cut(&label, room);
+        for ((row, label), end) in [(area.y, name), (area.y + 1, high), (plot.bottom(), low)].into_iter().zip(&mut ends)
+        {
+            let label = text::cut(&label, usize::from(APART) - 1);
             let left = if i == axes.len() { at + 1 - (text::width(&label) as u16).min(at + 1) } else { at };
+            let left = left.max(area.x);
             let role = if row == area.y { Role::Text } else { Role::Muted };
-            buffer.set_stringn(left.max(area.x), row, &label, room, theme.style(role));
+            buffer.set_stringn(left, row, &label, usize::from(end.saturating_sub(left + 1)), theme.style(role));
+            *end = left;
         }
     }
 }

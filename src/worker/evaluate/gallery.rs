@@ -1,4 +1,4 @@
-//! What went worst, and what was found instead: the data of the gallery in the report.
+//! What went best and worst, and what was found: the data of the gallery in the report.
 
 use serde_json::{Value, json};
 use tch::Tensor;
@@ -6,7 +6,8 @@ use tch::Tensor;
 use crate::data::PairSet;
 use crate::eval::nearest::{Nearest, nearest};
 use crate::eval::retrieval::Query;
-use crate::journal::failure::{Failure, FailureKind};
+use crate::eval::torch;
+use crate::journal::failure::Failure;
 
 /// How many of what was found are listed.
 const LISTED: usize = 5;
@@ -26,12 +27,11 @@ pub(super) fn image_of(pairs: &PairSet) -> Vec<usize> {
 }
 
 impl Shown<'_> {
-    /// The texts whose first hit is lowest, worst first.
-    pub(super) fn worst_texts(&self, queries: &[Query], most: usize) -> Result<Value, Failure> {
-        let worst = worst(queries, most);
+    /// Texts as queries, with what was found for them.
+    pub(super) fn of_texts(&self, queries: &[Query]) -> Result<Value, Failure> {
         let image_of = image_of(self.pairs);
-        let found = self.found(self.texts, &worst, self.images)?;
-        let entries = worst.iter().zip(&found).map(|(q, list)| {
+        let found = self.found(self.texts, queries, self.images)?;
+        let entries = queries.iter().zip(&found).map(|(q, list)| {
             json!({
                 "query": q.index,
                 "text": self.pairs.captions()[q.index],
@@ -44,12 +44,11 @@ impl Shown<'_> {
         Ok(entries.collect::<Vec<_>>().into())
     }
 
-    /// The images whose first hit is lowest, worst first.
-    pub(super) fn worst_images(&self, queries: &[Query], most: usize) -> Result<Value, Failure> {
-        let worst = worst(queries, most);
+    /// Images as queries, with what was found for them.
+    pub(super) fn of_images(&self, queries: &[Query]) -> Result<Value, Failure> {
         let image_of = image_of(self.pairs);
-        let found = self.found(self.images, &worst, self.texts)?;
-        let entries = worst.iter().zip(&found).map(|(q, list)| {
+        let found = self.found(self.images, queries, self.texts)?;
+        let entries = queries.iter().zip(&found).map(|(q, list)| {
             let found: Vec<Value> = list
                 .iter()
                 .map(|&(text, score)| {
@@ -87,9 +86,7 @@ impl Shown<'_> {
 
     fn found(&self, from: &Tensor, queries: &[Query], gallery: &Tensor) -> Result<Vec<Nearest>, Failure> {
         let rows: Vec<i64> = queries.iter().map(|q| q.index as i64).collect();
-        let picked = from
-            .f_index_select(0, &Tensor::from_slice(&rows))
-            .map_err(|e| Failure::new(FailureKind::Unknown, format!("libtorch failed on embeddings: {e}")))?;
+        let picked = from.f_index_select(0, &Tensor::from_slice(&rows)).map_err(torch)?;
         nearest(&picked, gallery, LISTED)
     }
 
@@ -99,9 +96,17 @@ impl Shown<'_> {
 }
 
 /// The queries with the lowest hits; of equal ones those whose hit scores least.
-fn worst(queries: &[Query], most: usize) -> Vec<Query> {
+pub(super) fn worst(queries: &[Query], most: usize) -> Vec<Query> {
     let mut sorted: Vec<Query> = queries.iter().filter(|q| q.first > 1.0).copied().collect();
     sorted.sort_by(|a, b| b.first.total_cmp(&a.first).then(a.score.total_cmp(&b.score)).then(a.index.cmp(&b.index)));
+    sorted.truncate(most);
+    sorted
+}
+
+/// The queries that found a hit first, by its score.
+pub(super) fn best(queries: &[Query], most: usize) -> Vec<Query> {
+    let mut sorted: Vec<Query> = queries.iter().filter(|q| q.first == 1.0).copied().collect();
+    sorted.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
     sorted.truncate(most);
     sorted
 }
