@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{output, parent};
-use crate::base::diagnostic::Problems;
+use crate::base::diagnostic::{Problem, Problems};
 use crate::base::exit::ExitCode;
 use crate::base::files;
 use crate::journal::event::{Direction, JobEvent, Line};
@@ -49,6 +49,9 @@ pub fn run(action: Action, args: &Args) -> Result<ExitCode, Problems> {
     resolved.share_key();
     if args.dry_run {
         return dry_run(action, &resolved, args.json);
+    }
+    if action == Action::GenTrtEngine {
+        show_one_gpu(&resolved.spec)?;
     }
     let dir = prepare(action, &resolved, parent_dir).map_err(|e| unexpected(&e))?;
     let before = lines(&dir).len();
@@ -140,6 +143,29 @@ fn gpus(action: Action, spec: &Spec) -> Vec<u32> {
     wanted.iter().copied().find(|&place| (place as usize) < visible).into_iter().collect()
 }
 
+/// Hides all GPUs but that of gen_trt_engine.gpu_id: a builder builds for the first one that it sees. Called before there are
+/// other threads.
+fn show_one_gpu(spec: &Spec) -> Result<(), Problems> {
+    let place = spec.gen_trt_engine.gpu_id;
+    let inventory = crate::gpu::inventory();
+    let Some(gpu) = usize::try_from(place).ok().and_then(|place| inventory.gpus().get(place)) else {
+        // Ahead of time no GPU is needed.
+        if place == 0 || !spec.automl.promote_target_compute.is_empty() {
+            return Ok(());
+        }
+        let there = crate::base::units::plural(inventory.gpus().len(), "GPU");
+        let what = format!("gen_trt_engine.gpu_id is {place}, and this machine shows {there}, counted from 0");
+        let help = "name one of them, or the kinds of GPU in automl.promote_target_compute, which need not be here";
+        return Err(Problems::one(ExitCode::Unavailable, Problem::new(what).help(help)));
+    };
+    // SAFETY: the process has one thread at this point, so nobody reads the environment meanwhile.
+    unsafe {
+        std::env::set_var("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+        std::env::set_var("CUDA_VISIBLE_DEVICES", gpu.index.to_string());
+    }
+    Ok(())
+}
+
 #[cfg(feature = "torch")]
 fn execute(dir: &JobDir) -> Result<ExitCode, Problems> {
     crate::worker::run(dir)
@@ -153,7 +179,7 @@ fn execute(_dir: &JobDir) -> Result<ExitCode, Problems> {
 #[cfg(not(feature = "torch"))]
 fn unavailable() -> Problems {
     let what = "this cliptune was built without libtorch: it can watch and steer studies, and run no jobs";
-    let problem = crate::base::diagnostic::Problem::new(what).help("build with `cargo build --release`");
+    let problem = Problem::new(what).help("build with `cargo build --release`");
     Problems::one(ExitCode::Unavailable, problem)
 }
 

@@ -8,6 +8,7 @@ use crate::base::diagnostic::Problems;
 use crate::base::exit::ExitCode;
 use crate::report::comparison::{row, rows_grid};
 use crate::state::snapshot;
+use crate::study::eta;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Problems> {
         let list: Vec<_> = studies
             .iter()
             .map(|(dir, state)| {
-                snapshot::status(dir, state, snapshot::controller_is_up(dir), study::moment(dir, state))
+                let up = snapshot::controller_is_up(dir);
+                snapshot::status(dir, state, up, study::moment(dir, state), eta::remaining)
             })
             .collect();
         json!({"version": snapshot::VERSION, "studies": list})

@@ -50,6 +50,7 @@ pub(super) fn place(resolved: &Resolved) -> Result<Place, Problems> {
     match section.kind {
         LauncherType::Local => {
             let inventory = gpu::inventory();
+            all_known(&inventory)?;
             let slots = local_slots(resolved, &inventory);
             if slots.is_empty() {
                 let what = format!("train.num_gpus is {num_gpus}, the study may use {} GPUs", inventory.gpus().len());
@@ -72,6 +73,14 @@ pub(super) fn place(resolved: &Resolved) -> Result<Place, Problems> {
             elsewhere(Box::new(Kubernetes::new(pods, worker, poll)))
         }
     }
+}
+
+/// A GPU that was named and cannot be used is no reason to train on the CPU instead.
+fn all_known(inventory: &Inventory) -> Result<(), Problems> {
+    let Some(name) = inventory.unknown() else { return Ok(()) };
+    let what = format!("CUDA_VISIBLE_DEVICES names {name}, which is no GPU of this machine that a trial can be given");
+    let help = "name whole GPUs by their index or UUID (parts of one, MIG, are not given to trials); an empty CUDA_VISIBLE_DEVICES trains on the CPU";
+    Err(Problems::one(ExitCode::Device, Problem::new(what).help(help)))
 }
 
 /// The slots of this machine.
@@ -97,8 +106,9 @@ fn chosen_gpus(spec: &Spec) -> Option<Vec<u32>> {
 /// The GPUs of one training: those of `train.gpu_ids`, none on a machine without GPUs.
 ///
 /// # Errors
-/// When one is named that is not there.
+/// When one is named that is not there, by the spec or by `CUDA_VISIBLE_DEVICES`.
 pub(super) fn gpus_of_one(spec: &Spec, inventory: &Inventory) -> Result<Vec<u32>, Problems> {
+    all_known(inventory)?;
     let there: Vec<u32> = inventory.gpus().iter().map(|g| g.index).collect();
     let missing = spec.train.gpu_ids.iter().find(|id| !there.contains(id)).filter(|_| !there.is_empty());
     if let Some(missing) = missing {

@@ -20,6 +20,7 @@ use crate::journal::layout::StudyDir;
 use crate::report::comparison::{self, Row};
 use crate::spec::{self, sections};
 use crate::state::snapshot;
+use crate::study::eta;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -158,7 +159,8 @@ fn report(args: &Args, cases: &[Case<'_>]) -> Result<(), Problems> {
     for case in cases.iter().filter(|c| c.dir.exists()) {
         let (dir, state) = study::open(case.dir.path())?;
         rows.push(comparison::row(&case.name, &dir, &state));
-        list.push(snapshot::status(&dir, &state, snapshot::controller_is_up(&dir), study::moment(&dir, &state)));
+        let up = snapshot::controller_is_up(&dir);
+        list.push(snapshot::status(&dir, &state, up, study::moment(&dir, &state), eta::remaining));
     }
     let groups = comparison::groups(&rows);
     let markdown = format!("{}\n\n{}\n", comparison::groups_markdown(&groups), comparison::rows_markdown(&rows));

@@ -14,6 +14,7 @@ use crate::journal::layout::{CheckpointDir, StudyDir};
 use crate::journal::tail::Tail;
 use crate::state::{self, StudyState, TrialState, TrialStatus, snapshot, table};
 
+use super::eta;
 use super::index::Index;
 use super::promote::MANIFEST;
 
@@ -149,7 +150,7 @@ pub fn rebuild(dir: &StudyDir) -> io::Result<StudyState> {
         return Err(io::Error::other(why));
     }
     let now = state.last_event.unwrap_or_else(Timestamp::now);
-    let status = snapshot::status(dir, &state, false, now);
+    let status = snapshot::status(dir, &state, false, now, eta::remaining);
     files::atomic_write(&dir.state(), format!("{status:#}\n").as_bytes())?;
     files::atomic_write(&dir.leaderboard(), table::csv(&state).as_bytes())?;
     Ok(state)

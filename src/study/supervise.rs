@@ -307,6 +307,7 @@ mod tests {
             total_steps: 9,
             images_per_s: 1.0,
             loss: None,
+            machine: None,
         };
         let mut pulse = Pulse::new();
         let past = Instant::now().checked_sub(Duration::from_secs(100)).unwrap();

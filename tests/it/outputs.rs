@@ -90,7 +90,6 @@ const CONTROL: &[Case] = &[
     ("completions_bash", &["completions", "bash"]),
     ("complete_trials", &["complete", "cliptune show study "]),
     ("complete_key", &["complete", "--breaks", "=:", "cliptune train train.loss_type="]),
-    ("job_without_job", &["job", "study"]),
 ];
 
 /// Commands that need the compute plane.
@@ -105,7 +104,12 @@ const COMPUTE: &[Case] = &[
     ("inference_nothing", &["inference", "-e", "spec.yaml", "--results-dir", "embedded"]),
     ("export_nothing", &["export", "-e", "spec.yaml", "--results-dir", "exported"]),
     ("gen_trt_engine_nothing", &["gen_trt_engine", "-e", "spec.yaml", "--results-dir", "engines"]),
+    ("job_without_job", &["job", "study"]),
 ];
+
+/// What a binary without it says of them.
+#[cfg(not(feature = "torch"))]
+const WITHOUT_COMPUTE: &[Case] = &[("job_without_libtorch", &["job", "study"])];
 
 /// A folder with two studies, their spec, and a spec with several mistakes.
 fn folder() -> tempfile::TempDir {
@@ -185,6 +189,12 @@ fn commands_of_the_compute_plane_say_what_they_said() {
     check(COMPUTE);
 }
 
+#[cfg(not(feature = "torch"))]
+#[test]
+fn commands_of_the_compute_plane_that_is_not_there_say_so() {
+    check(WITHOUT_COMPUTE);
+}
+
 /// A whole study, its workers pretended: what `train` says line by line, and in a log file.
 #[test]
 fn train_says_what_happens_and_ends_with_the_table() {
@@ -218,7 +228,7 @@ fn every_command_has_a_case() {
     #[cfg(feature = "torch")]
     let all = [CONTROL, COMPUTE].concat();
     #[cfg(not(feature = "torch"))]
-    let all = CONTROL.to_vec();
+    let all = [CONTROL, WITHOUT_COMPUTE].concat();
     let help = Command::new(env!("CARGO_BIN_EXE_cliptune")).arg("-h").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let list = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();

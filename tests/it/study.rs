@@ -11,10 +11,14 @@ use cliptune::journal::failure::FailureKind;
 use cliptune::journal::layout::StudyDir;
 use cliptune::journal::spool::{self, Command};
 use cliptune::journal::tail::Tail;
+use cliptune::search::sampler::Gp;
+use cliptune::search::space::Space;
 use cliptune::state::{TrialStatus, load};
 use cliptune::study::index::Index;
+use cliptune::study::source::SamplerPoints;
 use cliptune::study::{Signals, Silent, run};
 
+use crate::fake::real::RealStudy;
 use crate::fake::{FakeSpecs, config, controller_process, go, states, study_events, weights};
 
 #[test]
@@ -215,4 +219,33 @@ fn rungs_resume_from_their_checkpoints_whenever_the_controller_is_killed() {
         let spec = std::fs::read_to_string(study.trial(TrialId(8)).spec()).unwrap();
         assert!(spec.contains("train.seed"), "{spec}");
     }
+}
+
+#[test]
+fn min_gain_ends_a_study_once_its_sampler_expects_little() {
+    let study = |min_gain: Option<f64>| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path(), "bowl,instant,slots=1", 20);
+        let space = Space::parse_yaml("parameters: {x: {type: float, low: 0, high: 1}}", "test").unwrap();
+        config.points = Box::new(SamplerPoints { space, sampler: Box::new(Gp::planned(20)), seed: 3 });
+        config.plan.min_gain = min_gain;
+        let left = go(config);
+        let best = left.state.trials.values().filter_map(|t| t.value).fold(0.0, f64::max);
+        (left.state.trials.len(), best, left.state.ended.unwrap_or_default())
+    };
+    let (trials, best, reason) = study(Some(0.01));
+    assert!(reason.contains("automl.min_gain is 0.01"), "{reason}");
+    // The most that there is to find is 0.503, after three epochs.
+    assert!(trials < 20 && best > 0.49, "{best} after {trials} trials");
+    let (trials, _, reason) = study(None);
+    assert_eq!(trials, 20, "{reason}");
+}
+
+#[test]
+fn min_gain_of_the_spec_reaches_the_study() {
+    // Values lie between 0.5 and 0.55: nothing can gain a half.
+    let study = RealStudy::new("instant", &["max_trials: 30", "min_gain: 0.5", "seed: 3"], &[]);
+    assert_eq!(study.train(&["automl.algorithm=gp"]).wait(), Some(0), "{}", study.said());
+    let trials = study.state().trials.len();
+    assert!(trials < 15 && study.said().contains("automl.min_gain is 0.5"), "{trials} trials\n{}", study.said());
 }

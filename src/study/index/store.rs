@@ -1,8 +1,15 @@
 //! Stores with ordered keys: sled on disk, and one in memory for tests and for when the disk refuses.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Once;
+
+thread_local! {
+    /// Whether a panic of this thread is an answer that somebody waits for.
+    static SILENT: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A change: a key with its new value, or without one to remove it.
 pub type Entry = (Vec<u8>, Option<Vec<u8>>);
@@ -91,11 +98,20 @@ impl Store for Sled {
     }
 }
 
-/// Runs a closure whose panic is an answer, not a message on the user's screen: a damaged store may panic inside sled.
+/// Runs a closure whose panic is an answer, not a message on the user's screen: a damaged store may panic inside sled. The
+/// hook stays and asks each thread, so that nobody else's panic goes unheard meanwhile.
 fn silently<T>(work: impl FnOnce() -> T) -> io::Result<T> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !SILENT.get() {
+                before(info);
+            }
+        }));
+    });
+    let outer = SILENT.replace(true);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    std::panic::set_hook(hook);
+    SILENT.set(outer);
     result.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the store is damaged"))
 }

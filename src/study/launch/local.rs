@@ -188,15 +188,23 @@ pub fn is_occupied(job: &JobDir) -> bool {
 }
 
 fn take_lock(job: &JobDir) -> io::Result<File> {
+    // A process that was killed counts as dead when its first thread is gone, and holds its locks until the last one is.
+    const LAST_BREATH: Duration = Duration::from_secs(3);
     let path = launch_lock(job);
     let file =
         OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path).map_err(with_path(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(io::Error::new(
-            io::ErrorKind::ResourceBusy,
-            format!("{}: a worker still runs in this folder", job.path().display()),
-        )),
-        Err(TryLockError::Error(e)) => Err(with_path(&path)(e)),
+    let since = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if since.elapsed() < LAST_BREATH => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let what = format!("{}: a worker still runs in this folder", job.path().display());
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
+            }
+            Err(TryLockError::Error(e)) => return Err(with_path(&path)(e)),
+        }
     }
 }

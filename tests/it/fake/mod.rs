@@ -38,7 +38,7 @@ const WORKER: &str = "CLIPTUNE_TEST_WORKER";
 const CONTROLLER: &str = "CLIPTUNE_TEST_CONTROLLER";
 
 /// Not a test by itself: the worker of the others. What it does is in the variable, parts separated by commas:
-/// `KIND@TRIAL` (fails with this kind), `worse@TRIAL` (measures below the baseline), `once@TRIAL` (exits with 101 at its first attempt), `hang@TRIAL` (stops beating at its
+/// `KIND@TRIAL` (fails with this kind), `worse@TRIAL` (measures below the baseline), `bowl` (the nearer x is to 0.6, the better), `once@TRIAL` (exits with 101 at its first attempt), `hang@TRIAL` (stops beating at its
 /// first attempt), `held@TRIAL` (waits in the second epoch of its first attempt until it is asked to stop), `slow`, `instant`, `ok`; `pace=MS` is the time of an epoch and with
 /// `beats` the heart beats once an epoch. A promotion finds the average of all candidates better with `soup`.
 /// The parts `trials=N`, `slots=N`, `retries=N`, `budget=SECONDS`, `promote` and `candidates=N` are the controller's.
@@ -116,7 +116,9 @@ fn work(dir: &JobDir, plan: &str) -> i32 {
             }
         }
         let is_worse = plan.split(',').any(|part| part == format!("worse@{trial}"));
-        let value = if is_worse { 0.1 } else { 0.5 + 0.01 * f64::from(trial % 5) + 0.001 * f64::from(epoch) };
+        let is_bowl = plan.split(',').any(|part| part == "bowl");
+        let base = if is_bowl { 0.5 - (x - 0.6).powi(2) } else { 0.5 + 0.01 * f64::from(trial % 5) };
+        let value = if is_worse { 0.1 } else { base + 0.001 * f64::from(epoch) };
         let metrics = Metrics::from([("val/t2i_mAP".to_owned(), Some(value))]);
         let step = u64::from(epoch);
         say(JobEvent::EpochEnded {
@@ -158,6 +160,7 @@ fn beat(dir: &JobDir, epoch: u32) {
         total_steps: 3,
         images_per_s: 1.0,
         loss: None,
+        machine: None,
     };
     beat.write(&dir.heartbeat()).unwrap();
 }

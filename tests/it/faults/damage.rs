@@ -21,7 +21,7 @@ fn flip(path: &Path, at: usize) {
 
 /// A study that was stopped half-way, with the trial 0 done and a later one under way.
 fn half_way(dir: &Path) {
-    let plan = "slow,trials=3,slots=1,retries=9";
+    let plan = "slow,trials=3,slots=1,retries=9,held@1";
     let mut controller = quiet(&mut controller_process(dir, plan));
     let study = StudyDir::new(dir);
     loop {
