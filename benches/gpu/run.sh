@@ -28,6 +28,8 @@ row() { printf '| %s | %s | %s | %s |\n' "$1" "$2" "$3" "$device" | tee -a "$OUT
 value() { "$PYTHON" -c 'import json, sys; v = json.loads(sys.stdin.read().strip().splitlines()[-1]).get(sys.argv[1]); print("–" if v is None else v)' "$1"; }
 within() { timeout "${LIMIT:-560}" "$@"; }
 model() { echo "src/model/configs/$1.json"; }
+# The last thing that a run said, as a cell of the table.
+said() { tail -n 1 "$1" | tr '|' '/' | cut -c 1-200; }
 
 # The bundled drawings, in bf16.
 train() { within "$CLIPTUNE" train -e templates/demo.yaml train.precision=bf16 "$@"; }
@@ -41,7 +43,8 @@ starts() {
         --device $where --threads 8 > "$OUT/step-$precision-$where.json" 2> "$OUT/step-$precision-$where.txt"
     done
     a=$(value last_loss < "$OUT/step-$precision-cpu.json") b=$(value last_loss < "$OUT/step-$precision-cuda.json")
-    row starts "loss after 6 steps in $precision, CPU and GPU" "$a, $b"
+    apart=$("$PYTHON" -c "a, b = float('$a'), float('$b'); print(f'{abs(a - b) / a:.1e} apart')")
+    row starts "loss after 6 steps in $precision, CPU and GPU" "$a, $b${apart:+: $apart}"
   done
 }
 
@@ -50,7 +53,7 @@ speed() {
   local name=$1 config; config=$(model "$1"); shift
   for batch in "$@"; do
     options=(--config "$config" --batch "$batch" --steps 10 --loss siglip --precision bf16 --device cuda --threads 8)
-    line=$(LIMIT=150 within "$CLIPTUNE" bench train "${options[@]}" 2>> "$OUT/speed.txt") || { row speed "$name, batch $batch" "does not fit"; break; }
+    line=$(LIMIT=150 within "$CLIPTUNE" bench train "${options[@]}" 2> "$OUT/speed.txt") || { row speed "$name, batch $batch" "$(said "$OUT/speed.txt")"; break; }
     echo "$line" >> "$OUT/speed.jsonl"
     rate=$(value images_per_s <<< "$line") memory=$(value peak_gpu_mb <<< "$line") tflops=$(value tflops_per_s <<< "$line")
     row speed "$name, bf16, batch $batch: images/s, MB, share of $PEAK TFLOP/s" \
@@ -58,16 +61,25 @@ speed() {
   done
 }
 
+# The same step in turns: cliptune, open_clip, open_clip compiled. open_clip reads configs of its own form alone.
 peer() {
-  local name=$1 batch=$2 config; config=$(model "$1")
-  [ -n "${PEER:-}" ] || { row peer "$name" "PEER is not set"; return; }
+  local config=benches/gpu/$1.json batch=$2
+  [ -n "${PEER:-}" ] || { row peer "$1" "PEER is not set"; return; }
   options=(--config "$config" --batch "$batch" --steps 10 --loss siglip --precision bf16 --device cuda --threads 8)
-  for way in "" --compile; do
-    line=$(LIMIT=270 within "$PYTHON" "$PEER" "${options[@]}" $way 2>> "$OUT/peer.txt") || { row peer "$name $way" "failed"; continue; }
+  for who in cliptune open_clip "open_clip, compiled"; do
+    case $who in
+      cliptune) step=("$CLIPTUNE" bench train "${options[@]}") ;;
+      open_clip) step=("$PYTHON" "$PEER" "${options[@]}") ;;
+      *) step=("$PYTHON" "$PEER" "${options[@]}" --compile) ;;
+    esac
+    line=$(LIMIT=180 within "${step[@]}" 2> "$OUT/peer.txt") || { row peer "$1, $who" "$(said "$OUT/peer.txt")"; continue; }
     echo "$line" >> "$OUT/speed.jsonl"
-    row peer "$name, bf16, batch $batch, open_clip $way: images/s" "$(value images_per_s <<< "$line")"
+    row peer "$1, bf16, batch $batch, $who: images/s" "$(value images_per_s <<< "$line")"
   done
 }
+
+# Activations of a pair in benches/gpu/large.json, in bf16.
+MB_OF_A_PAIR=240
 
 # Out of memory, loss that is no number, loss scaling: recognised and acted upon.
 failures() {
@@ -76,8 +88,10 @@ failures() {
   train --automl off --results-dir "$OUT/nan" train.num_epochs=2 train.optim.vision_lr=1e30 \
     train.optim.text_lr=1e30 train.optim.warmup_steps=0 > "$OUT/nan.txt" 2>&1
   row failures "a loss that is no number ends the training by name" "exit $?, $(grep -c loss_not_finite "$OUT/nan/train/events.jsonl") event"
+  # A batch whose activations are half as large again as the memory.
+  memory=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -1)
   LIMIT=400 train --results-dir "$OUT/oom" automl.max_trials=1 automl.promote=false train.num_epochs=1 \
-    model.type="$(model siglip2-so400m-patch16-512)" model.image_size=512 dataset.train.batch_size=512 > "$OUT/oom.txt" 2>&1
+    model.type=benches/gpu/large.json model.image_size=224 dataset.train.batch_size=$((memory * 3 / 2 / MB_OF_A_PAIR)) > "$OUT/oom.txt" 2>&1
   row failures "out of memory: tried again in smaller pieces" "$(grep -c trial_adjusted "$OUT/oom/study.jsonl") event"
 }
 
@@ -93,10 +107,10 @@ ranks() {
   RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 LOCAL_WORLD_SIZE=1 MASTER_ADDR=127.0.0.1 MASTER_PORT=29511 train \
     --automl off --results-dir "$OUT/one" train.num_epochs=1 > "$OUT/one.txt" 2>&1
   row ranks "one rank that torchrun would start" "exit $?"
-  # Each process is told that it has the GPU for itself.
+  # Each process is told that it is alone on its machine.
   for rank in 0 1; do
-    RANK=$rank WORLD_SIZE=2 LOCAL_RANK=$rank LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=29512 CUDA_VISIBLE_DEVICES=0 \
-      LIMIT=120 train --automl off --results-dir "$OUT/two" train.num_gpus=2 'train.gpu_ids=[0,1]' \
+    RANK=$rank WORLD_SIZE=2 LOCAL_RANK=0 LOCAL_WORLD_SIZE=1 MASTER_ADDR=127.0.0.1 MASTER_PORT=29512 \
+      LIMIT=120 train --automl off --results-dir "$OUT/two" train.num_gpus=1 train.num_nodes=2 \
       dataset.train.batch_size=16 train.num_epochs=1 > "$OUT/two-$rank.txt" 2>&1 &
   done
   wait
@@ -108,7 +122,7 @@ engines() {
   within "$CLIPTUNE" export -e templates/export.yaml --results-dir "$OUT/export" export.checkpoint="$OUT/fp16/train/checkpoints/best" > "$OUT/export.txt" 2>&1
   row engines "export" "exit $?"
   within "$CLIPTUNE" gen_trt_engine -e templates/gen_trt_engine.yaml --parent "$OUT/export" --results-dir "$OUT/engine" > "$OUT/engine.txt" 2>&1
-  row engines "TensorRT for this GPU" "exit $?: $(tail -1 "$OUT/engine.txt" | tr '|' '/')"
+  row engines "TensorRT for this GPU" "exit $?: $(said "$OUT/engine.txt")"
 }
 
 parts=("$@")
@@ -119,8 +133,8 @@ for part in "${parts[@]}"; do
     speed-small) speed clip-tiny-64 128 512 2048 ;;
     speed-l14) speed ViT-L-14-SigLIP-CLIPA-224 32 128 256 512 ;;
     speed-so400m) speed siglip2-so400m-patch16-256 32 64 128 256 ;;
-    peer-so400m) peer siglip2-so400m-patch16-256 "${BATCH:-64}" ;;
-    peer-l14) peer ViT-L-14-SigLIP-CLIPA-224 "${BATCH:-128}" ;;
+    peer-so400m) peer so400m "${BATCH:-64}" ;;
+    peer-l14) peer large "${BATCH:-128}" ;;
     failures) failures ;;
     studies) studies ;;
     ranks) ranks ;;
