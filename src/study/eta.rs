@@ -60,6 +60,8 @@ struct Known<'a> {
     firsts: Vec<f64>,
     /// From each station but the last to the next.
     lines: Vec<Line>,
+    /// What every play begins with.
+    history: Vec<Observation>,
 }
 
 /// How values at a station follow from those at the one before.
@@ -117,17 +119,19 @@ impl<'a> Known<'a> {
             firsts: Vec::new(),
             lines: Vec::new(),
             stations,
+            history: Vec::new(),
         };
+        known.history = known.remembered(state);
         if known.stations.len() > 1 {
-            known.learn(&known.history(state));
+            known.learn();
         }
         Some(known)
     }
 
-    fn learn(&mut self, history: &[Observation]) {
+    fn learn(&mut self) {
         let direction = self.meta.direction;
         let at = |o: &Observation, station: u32| o.best_until(station, direction).filter(|_| o.reached() >= station);
-        let sound = || history.iter().filter(|o| !o.has_failed());
+        let sound = || self.history.iter().filter(|o| !o.has_failed());
         self.firsts = sound().filter_map(|o| at(o, self.stations[0])).collect();
         let line = |pair: &[u32]| -> Line {
             let both: Vec<(f64, f64)> = sound().filter_map(|o| Some((at(o, pair[0])?, at(o, pair[1])?))).collect();
@@ -137,7 +141,7 @@ impl<'a> Known<'a> {
     }
 
     /// The newest trials as the scheduler sees them, with what they had at the stations alone.
-    fn history(&self, state: &StudyState) -> Vec<Observation> {
+    fn remembered(&self, state: &StudyState) -> Vec<Observation> {
         let own = state.trials.values().rev().filter(|t| t.repeats.is_none()).take(REMEMBERED);
         let seen = own.map(|t| {
             let mut seen = observation(t, &self.meta.metric);
@@ -163,7 +167,7 @@ impl<'a> Known<'a> {
     fn play(&self, state: &StudyState, now: Timestamp, waiting: usize, random: &mut impl Rng) -> (f64, f64) {
         let mut play = Play {
             known: self,
-            history: self.history(state),
+            history: self.history.clone(),
             paces: Vec::new(),
             running: Vec::new(),
             queued: VecDeque::new(),

@@ -73,18 +73,19 @@ impl Controller<'_> {
         Ok(())
     }
 
-    /// Writes `state.json` and `leaderboard.csv`, at most once a second unless it must be now. Both are derived: a disk that
-    /// refuses them is told about and stops nothing.
+    /// Writes `state.json` and `leaderboard.csv`, at most once a second, in a large study less often, unless it must
+    /// be now. Both are derived: a disk that refuses them is told about and stops nothing.
     pub(super) fn save(&mut self, now: bool) {
         let clock = Instant::now();
         if !now && clock < self.next_snapshot {
             return;
         }
-        self.next_snapshot = clock + Duration::from_secs(1);
         let dir = &self.config.dir;
         let status = snapshot::status(dir, &self.state, true, self.clock.now(), eta::remaining);
         let written = files::atomic_write(&dir.state(), format!("{status:#}\n").as_bytes());
         let listed = files::atomic_write(&dir.leaderboard(), table::csv(&self.state).as_bytes());
+        // What it costs grows with the study: never more than a fiftieth of the time.
+        self.next_snapshot = Instant::now() + Duration::from_secs(1).max(49 * clock.elapsed());
         self.tell_trouble(written.and(listed));
     }
 
