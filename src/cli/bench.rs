@@ -95,6 +95,7 @@ fn measure_metrics(args: &Args) -> Result<ExitCode, Problems> {
 /// Measures retrieval on pairs whose embeddings have the given width: texts are their images with noise.
 #[cfg(feature = "torch")]
 fn measure_metrics(args: &Args) -> Result<ExitCode, Problems> {
+    use crate::eval::embedder::unit;
     use crate::eval::matrix::Matrix;
     use crate::eval::retrieval::{self, Truth};
     use crate::journal::failure::{Failure, FailureKind};
@@ -104,13 +105,10 @@ fn measure_metrics(args: &Args) -> Result<ExitCode, Problems> {
         return Err(Problems::one(ExitCode::Usage, Problem::new("--pairs and --width must be at least 1")));
     }
     tch::set_num_threads(i32::try_from(args.threads).unwrap_or(1));
-    let unit = |rows: Tensor| -> Result<Tensor, tch::TchError> {
-        rows.f_div(&rows.f_norm_scalaropt_dim(2, [1_i64].as_slice(), true)?)
-    };
     let some = |rows: i64| -> Result<(Tensor, Tensor), tch::TchError> {
         let random = || Tensor::f_randn([rows, args.width], (Kind::Float, Device::Cpu));
-        let images = unit(random()?)?;
-        let texts = unit(unit(random()?)?.f_mul_scalar(args.noise)?.f_add(&images)?)?;
+        let images = unit(&random()?)?;
+        let texts = unit(&unit(&random()?)?.f_mul_scalar(args.noise)?.f_add(&images)?)?;
         Ok((images, texts))
     };
     // As a validation has them: batch by batch.

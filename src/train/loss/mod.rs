@@ -10,6 +10,7 @@ mod triplet;
 use tch::{Kind, TchError, Tensor};
 
 use super::ranks::Group;
+use crate::eval::embedder::unit;
 use exchange::Pairs;
 
 pub use exchange::Exchange;
@@ -118,7 +119,5 @@ impl Objective {
 /// # Errors
 /// When libtorch fails.
 pub fn normalize(rows: &Tensor) -> Result<Tensor, TchError> {
-    let rows = rows.f_to_kind(Kind::Float)?;
-    let norm = rows.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)?.f_clamp_min(1e-12)?;
-    rows.f_div(&norm)
+    unit(&rows.f_to_kind(Kind::Float)?)
 }
