@@ -15,9 +15,13 @@ const PIECE: usize = 1 << 22;
 /// Values of a cache line.
 const LINE: usize = 16;
 
+/// A failure of libtorch, for those that write.
+pub(super) fn torch(error: TchError) -> io::Error {
+    io::Error::other(failed(error).message)
+}
+
 /// Writes the values of `tensor`, row by row, in the kind of `storage`.
 pub(super) fn write(tensor: &Tensor, storage: Storage, out: &mut dyn Write) -> io::Result<()> {
-    let torch = |e: TchError| io::Error::other(failed(e).message);
     each(tensor, |piece| {
         let stored = || match storage {
             Storage::Fp32 => Ok(piece.shallow_clone()),
@@ -38,7 +42,6 @@ pub(super) fn write(tensor: &Tensor, storage: Storage, out: &mut dyn Write) -> i
 /// # Errors
 /// When libtorch fails.
 pub(super) fn is_finite(tensor: &Tensor) -> io::Result<bool> {
-    let torch = |e: TchError| io::Error::other(failed(e).message);
     let mut all = true;
     each(tensor, |piece| {
         // In 64 bits no sum of finite values overflows, and one value that is not finite makes the sum so.
@@ -51,7 +54,6 @@ pub(super) fn is_finite(tensor: &Tensor) -> io::Result<bool> {
 
 /// Hands `take` the rows of `tensor` (of none and one axis: all of it), some at a time: 32-bit floats on the CPU, row by row.
 fn each(tensor: &Tensor, mut take: impl FnMut(&Tensor) -> io::Result<()>) -> io::Result<()> {
-    let torch = |e: TchError| io::Error::other(failed(e).message);
     let values = || tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float);
     let values = values().map_err(torch)?;
     let size = values.size();

@@ -124,8 +124,7 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     let config_file = external::named(request.onnx_file, "_config.yaml");
     let tokenizer_folder = external::named(request.onnx_file, "_tokenizer");
     let folder = request.onnx_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parity = folder.join("parity.json");
-    let is_taken = is_of_a_graph(&parity);
+    let parity = parity_file(folder, request.onnx_file, &targets);
     if !request.replace {
         refuse_existing(targets.iter().map(|(_, p)| p).chain([&config_file]))?;
     }
@@ -173,6 +172,7 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
         parity::compare(&staged_name(target), samples, &expected, request.batch, request.threads)
     };
     let reports = targets.iter().enumerate().map(compare).collect::<Result<Vec<_>, _>>()?;
+    task.set(1 + 2 * targets.len() as u64, "compared");
     drop(task);
     seconds.compare = start.elapsed().as_secs_f64();
 
@@ -197,7 +197,8 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     };
     let text = serde_json::to_string_pretty(&record).map_err(std::io::Error::from)?;
     // What is said of graphs that stay is not replaced by what is said of those that do not come.
-    let parity = if passed || !is_taken { parity } else { folder.join("parity_failed.json") };
+    let is_taken = graphs_of(&parity).next().is_some();
+    let parity = if passed || !is_taken { parity } else { external::named(&parity, "_failed.json") };
     files::atomic_write(&parity, text.as_bytes())?;
     if !passed {
         let worst: Vec<String> = reports.iter().filter(|r| !r.passed(tolerance)).map(Report::summary).collect();
@@ -246,11 +247,18 @@ pub fn export(request: &Request<'_>, model: Clip, samples: &Samples) -> Result<E
     Ok(Exported { graphs, others, parity, reports, seconds })
 }
 
-/// Whether the comparison `parity` is that of a graph that lies beside it.
-fn is_of_a_graph(parity: &Path) -> bool {
+/// Where the comparison goes: `parity.json`, or `<base>_parity.json` where that one is of other graphs, which stay.
+fn parity_file(folder: &Path, onnx_file: &Path, targets: &[(Towers, PathBuf)]) -> PathBuf {
+    let plain = folder.join("parity.json");
+    let is_ours = |graph: &PathBuf| targets.iter().any(|(_, target)| target.file_name() == graph.file_name());
+    if graphs_of(&plain).all(|graph| is_ours(&graph)) { plain } else { external::named(onnx_file, "_parity.json") }
+}
+
+/// The graphs of a comparison that lie beside it.
+fn graphs_of(parity: &Path) -> impl Iterator<Item = PathBuf> {
     let found = fs::read(parity).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    let graphs = found.iter().flat_map(|f| f["graphs"].as_array()).flatten();
-    graphs.filter_map(|g| g["file"].as_str()).any(|file| parity.with_file_name(file).is_file())
+    let graphs = found.and_then(|f| f["graphs"].as_array().cloned()).unwrap_or_default().into_iter();
+    graphs.filter_map(|g| Some(parity.with_file_name(g["file"].as_str()?))).filter(|graph| graph.is_file())
 }
 
 /// The graphs to write, with their files.

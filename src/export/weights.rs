@@ -2,7 +2,6 @@
 //! written, so that an export needs little more memory than the model.
 
 use std::collections::HashMap;
-use std::io;
 
 use tch::{TchError, Tensor};
 
@@ -117,7 +116,7 @@ impl Weights {
 pub(super) fn later(storage: Storage, make: impl Fn() -> Result<Tensor, TchError> + 'static) -> Later {
     Box::new(move |out| {
         tch::no_grad(|| {
-            let tensor = make().map_err(|e| io::Error::other(failed(e).message))?;
+            let tensor = make().map_err(pieces::torch)?;
             pieces::write(&tensor, storage, out)
         })
     })

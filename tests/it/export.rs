@@ -92,6 +92,12 @@ fn a_graph_that_differs_from_the_model_fails_and_is_not_kept() {
     assert_eq!(names(&out), all);
     export_with("radio_clip", &onnx, exported::model("radio_clip"), |r| r.replace = true).unwrap();
     assert!(!names(&out).contains(&"clip_model_weights.bin".to_owned()), "it belonged to the graph before");
+
+    // A graph with another name leaves what is said of this one.
+    let before = fs::read(out.join("parity.json")).unwrap();
+    let second = export_with("radio_clip", &out.join("other.onnx"), exported::model("radio_clip"), |_| {}).unwrap();
+    assert_eq!(second.parity, out.join("other_parity.json"));
+    assert!(fs::read(out.join("parity.json")).unwrap() == before && passed("other_parity.json"));
 }
 
 #[test]
