@@ -1,5 +1,6 @@
 //! Floor 2: what the user asked for. One table of fields drives validation, templates, the JSON schema and the docs.
 
+pub mod changes;
 pub mod check;
 pub mod checkpoint_name;
 pub mod duration;

@@ -148,7 +148,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Char(' ')], Action::Mark, "mark", "mark the trial: its curve is drawn, T K z R mean all marked"),
     bind(&[Char('p')], Action::Pin, "", "pin the trial: it stays at the top, its curve is drawn"),
     bind(&[Char('e')], Action::Expand, "expand", "one view over the whole screen, and back"),
-    bind(&[Char('D')], Action::Describe, "describe", "the trial in full: its point, the baseline's, files"),
+    bind(&[Char('D')], Action::Describe, "describe", "the trial in full: point, files, spec against the defaults"),
     bind(&[Char('l'), Char('5')], Action::Show(View::Logs), "logs", "console of the selected trial"),
     bind(&[Char('T')], Action::Deed(Deed::Stop), "stop", "stop the trial for good"),
     bind(&[Char('K')], Action::Deed(Deed::Kill), "", "kill the trial at once, without a checkpoint"),

@@ -19,6 +19,7 @@ use crate::journal::layout::StudyDir;
 use crate::search::importance::Importance;
 use crate::search::scheduler::{self, Settings};
 use crate::search::space::Space;
+use crate::spec::changes::{Change, changes_in as spec_changes_in};
 use crate::state::{StateReader, StudyState, TrialState, snapshot, timeline};
 use crate::study::promote::MANIFEST;
 use crate::study::{eta, importance};
@@ -143,7 +144,8 @@ impl Source {
         true
     }
 
-    /// A trial in full, a line a fact: its point beside the baseline's, how it went, where its files are.
+    /// A trial in full, a line a fact: how it went, its point beside the baseline's, where its files are, and what its spec
+    /// has that is not the default.
     pub fn describe(&self, id: TrialId) -> Vec<String> {
         let state = self.reader.state();
         let Some(trial) = state.trials.get(&id) else { return Vec::new() };
@@ -182,6 +184,12 @@ impl Source {
         }
         lines.extend(trial.signals.iter().map(|s| format!("sign        {}", s.message)));
         lines.extend(trial.notes.iter().map(|note| format!("note        {}", text::printable(note))));
+        // A trial that was not launched has no spec yet.
+        if let Ok(changes) = spec_changes_in(&folder.spec()) {
+            lines.extend([String::new(), "The spec, where it is not the default:".to_owned()]);
+            let line = |c: Change| format!("{} = {}  (default {})", c.key, c.value, c.default);
+            lines.extend(changes.into_iter().map(|c| text::printable(&line(c))));
+        }
         lines
     }
 }

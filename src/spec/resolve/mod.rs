@@ -140,7 +140,7 @@ pub fn load_with_parent(
     draft.finish(action)
 }
 
-fn read(path: &Path) -> Result<String, Problems> {
+pub(super) fn read(path: &Path) -> Result<String, Problems> {
     let mut bytes = Vec::new();
     std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(|e| {
         let problem = Problem::new(format!("cannot read the spec {}: {e}", path.display()));

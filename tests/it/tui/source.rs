@@ -181,6 +181,9 @@ fn source_describes_a_trial_in_full() {
     let (_folder, dir) = study_folder();
     let mut source = Source::open(&dir);
     source.refresh(&mut App::default()).unwrap();
+    let spec = dir.trial(TrialId(0)).spec();
+    std::fs::create_dir_all(spec.parent().unwrap()).unwrap();
+    std::fs::write(&spec, "train:\n  num_epochs: 3\n  patch_dropout: 0\n  optim: {warmup_steps: 7}\n").unwrap();
     let text = source.describe(TrialId(0)).join("\n");
     for part in [
         "completed, 3 of 3 epochs",
@@ -188,9 +191,13 @@ fn source_describes_a_trial_in_full() {
         "vision_lr = 0.0001",
         "node-a, cpu, attempt 1",
         "trials/0000",
+        "where it is not the default:\ntrain.num_epochs = 3  (default ",
+        "train.optim.warmup_steps = 7  (default ",
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
+    assert!(!text.contains("patch_dropout"), "the default is no change:\n{text}");
+    assert!(!source.describe(TrialId(1)).iter().any(|line| line.contains("default")), "no spec was written yet");
     assert!(source.describe(TrialId(77)).is_empty());
 }
 
