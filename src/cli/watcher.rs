@@ -7,7 +7,7 @@ use crate::journal::event::StudyEvent;
 use crate::journal::layout::StudyDir;
 use crate::journal::tail::Tail;
 use crate::report::progress::Progress;
-use crate::state::StudyState;
+use crate::state::{self, StudyState};
 use crate::study::Observer;
 
 /// An observer that prints on stderr: bars on a terminal, lines elsewhere; with `-vv` every event as well.
@@ -18,14 +18,18 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// The kind of report that was asked for, or that stderr calls for.
+    /// The kind of report that was asked for, or that stderr calls for. What the study went through before is not told again.
     pub(super) fn new(dir: &StudyDir) -> Self {
         let progress = match progress::mode() {
             Mode::Bars | Mode::Auto => Some(Progress::bars(progress::bars())),
             Mode::Plain => Some(Progress::lines(Box::new(output::note))),
             Mode::None => None,
         };
-        Self { progress, events: output::wants_events().then(|| Tail::new(dir.journal())) }
+        // What cannot be read is the controller's to complain of.
+        let before = state::load(dir).unwrap_or_default();
+        let mut events = output::wants_events().then(|| Tail::new(dir.journal()));
+        let _ = events.as_mut().map(Tail::read::<StudyEvent>);
+        Self { progress: progress.map(|p| p.after(&before)), events }
     }
 }
 

@@ -56,17 +56,33 @@ impl Progress {
         Self { news: News::default(), show: Show::Bars(Bars { all, study, trials: BTreeMap::new() }) }
     }
 
+    /// What a study went through before is not told again; of one that has trials, one line says where it stands.
+    #[must_use]
+    pub fn after(mut self, state: &StudyState) -> Self {
+        self.news.of(state);
+        if !state.trials.is_empty() {
+            let best = state.best().and_then(|t| Some(format!(", best {:.4} (trial {})", t.value?, t.id)));
+            let done = format!("{} of {} over", state.counts().done(), units::plural(state.trials.len(), "trial"));
+            self.tell(&[format!("so far: {done}{}", best.unwrap_or_default())]);
+        }
+        self
+    }
+
+    fn tell(&mut self, lines: &[String]) {
+        match &mut self.show {
+            Show::Lines(print) => lines.iter().for_each(|line| print(line)),
+            Show::Bars(bars) => lines.iter().for_each(|line| {
+                let _ = bars.all.println(line);
+            }),
+        }
+    }
+
     /// Shows the state of the study; cheap enough to be called several times a second.
     pub fn update(&mut self, state: &StudyState, now: Timestamp) {
         let lines = self.news.of(state);
-        match &mut self.show {
-            Show::Lines(print) => lines.iter().for_each(|line| print(line)),
-            Show::Bars(bars) => {
-                for line in &lines {
-                    let _ = bars.all.println(line);
-                }
-                bars.update(state, now);
-            }
+        self.tell(&lines);
+        if let Show::Bars(bars) = &mut self.show {
+            bars.update(state, now);
         }
     }
 
@@ -239,6 +255,30 @@ mod tests {
         assert_eq!(lines[1], "trial 0001 failed: batch 64 does not fit (out_of_memory)");
         assert!(lines[2].contains("batch_size"), "{}", lines[2]);
         assert_eq!(lines[3..], ["best so far: trial 0000, 0.5000", "study ended: every trial is over"]);
+    }
+
+    #[test]
+    fn lines_of_a_study_that_goes_on_begin_with_where_it_stands() {
+        let told = Arc::new(Mutex::new(Vec::<String>::new()));
+        let sink = Arc::clone(&told);
+        let print = || -> Print {
+            let sink = Arc::clone(&sink);
+            Box::new(move |text| sink.lock().unwrap().push(text.to_owned()))
+        };
+        let mut state = created();
+        let _ = Progress::lines(print()).after(&state);
+        assert!(told.lock().unwrap().is_empty(), "nothing has happened");
+        launch(&mut state, 0, Params::new());
+        validated(&mut state, 0, 0, Some(0.25));
+        ended(&mut state, 0, TrialEnd::Completed, Some(0.5), None);
+        launch(&mut state, 1, Params::new());
+        let mut progress = Progress::lines(print()).after(&state);
+        validated(&mut state, 1, 0, Some(0.125));
+        progress.update(&state, Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            *told.lock().unwrap(),
+            ["so far: 1 of 2 trials over, best 0.5000 (trial 0000)", "trial 0001 epoch 0/2: val/t2i_mAP 0.1250"]
+        );
     }
 
     #[test]
