@@ -1,5 +1,7 @@
 //! Changes of colour, byte for byte those of Pillow's `ImageEnhance` and of torchvision's hue shift.
 
+use std::sync::OnceLock;
+
 use crate::pixels::Rgb;
 
 /// Luma of a pixel (ITU-R 601), rounded.
@@ -54,11 +56,62 @@ pub fn grayscale(image: &mut Rgb) {
 /// Turns the hue by a share of the circle, from -0.5 to 0.5.
 pub fn hue(image: &mut Rgb, shift: f64) {
     let shift = (shift * 255.0) as i32 as u8;
+    let (hsv, rgb) = (Hsv::tables(), ToRgb::tables());
     for pixel in image.pixels.chunks_exact_mut(3) {
-        let [h, s, v] = to_hsv([pixel[0], pixel[1], pixel[2]]);
-        pixel.copy_from_slice(&to_rgb([h.wrapping_add(shift), s, v]));
+        let [h, s, v] = hsv.of([pixel[0], pixel[1], pixel[2]]);
+        pixel.copy_from_slice(&rgb.of([h.wrapping_add(shift), s, v]));
     }
 }
+
+/// [`to_hsv`] as tables: the saturation follows from the largest value and the range, the hue from the order of the three
+/// colours, the range, and how far the middle one is below the largest.
+struct Hsv {
+    /// By largest value and range.
+    saturation: Vec<u8>,
+    /// By order, and of each by range and distance, of which there are as many as the range and one.
+    hue: Vec<u8>,
+}
+
+/// Pairs of a range and a distance that is not above it.
+const PAIRS: usize = 256 * 257 / 2;
+
+impl Hsv {
+    fn tables() -> &'static Self {
+        static TABLES: OnceLock<Hsv> = OnceLock::new();
+        TABLES.get_or_init(|| {
+            let bytes = || 0..=255u8;
+            let saturation =
+                bytes().flat_map(|max| bytes().map(move |range| to_hsv([max, max, max.saturating_sub(range)])[1]));
+            let hue = ORDERS.iter().flat_map(|order| {
+                bytes().flat_map(move |range| {
+                    (0..=range).map(move |distance| {
+                        let mut pixel = [255; 3];
+                        (pixel[order[1]], pixel[order[2]]) = (255 - distance, 255 - range);
+                        to_hsv(pixel)[0]
+                    })
+                })
+            });
+            Self { saturation: saturation.collect(), hue: hue.collect() }
+        })
+    }
+
+    fn of(&self, [r, g, b]: [u8; 3]) -> [u8; 3] {
+        // No branches: in a photograph nobody can guess them.
+        let order = ORDER_OF[usize::from(r >= g) << 2 | usize::from(g >= b) << 1 | usize::from(r >= b)];
+        let (max, min) = (r.max(g).max(b), r.min(g).min(b));
+        let middle = r.max(g).min(r.min(g).max(b));
+        let (range, distance) = (usize::from(max - min), usize::from(max - middle));
+        let hue = self.hue[order * PAIRS + range * (range + 1) / 2 + distance];
+        [hue, self.saturation[usize::from(max) << 8 | range], max]
+    }
+}
+
+/// The channels from the largest to the least.
+const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
+/// Which of them it is, by whether red is not below green, green not below blue, red not below blue; the first of equals is the
+/// largest, as in [`to_hsv`]. Two combinations cannot be.
+const ORDER_OF: [usize; 8] = [5, 0, 3, 2, 4, 1, 0, 0];
 
 fn to_hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
     let max = r.max(g).max(b);
@@ -84,29 +137,69 @@ fn to_hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
     [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, max]
 }
 
-fn to_rgb([h, s, v]: [u8; 3]) -> [u8; 3] {
-    if s == 0 {
-        return [v; 3];
+/// Back from hue, saturation and value, with tables of what follows from a byte or two.
+struct ToRgb {
+    /// By hue: the sixth of the circle, and how far the middle colour is from the largest, as a share of the range.
+    hue: [(u8, f64); 256],
+    /// By saturation, as a share.
+    share: [f64; 256],
+    /// The least colour, by saturation and value.
+    least: Vec<u8>,
+}
+
+impl ToRgb {
+    fn tables() -> &'static Self {
+        static TABLES: OnceLock<ToRgb> = OnceLock::new();
+        TABLES.get_or_init(|| {
+            let share: [f64; 256] = std::array::from_fn(|s| f64::from((s as f64 / 255.0) as f32));
+            let hue = std::array::from_fn(|h| {
+                let at = h as f64 * 6.0 / 255.0;
+                let sextant = at as u8;
+                let rest = f64::from((at - f64::from(sextant)) as f32);
+                // In every other sixth the middle colour rises.
+                (sextant % 6, if sextant % 2 == 0 { 1.0 - rest } else { rest })
+            });
+            let least = share.iter().flat_map(|s| (0..=255).map(move |v| level(v, 1.0 - s))).collect();
+            Self { hue, share, least }
+        })
     }
-    let at = f64::from(h) * 6.0 / 255.0;
-    let sextant = f64::from(at as u8);
-    let rest = f64::from((at - sextant) as f32);
-    let s = f64::from((f64::from(s) / 255.0) as f32);
-    // Rounded half up, which for what is not negative is away from zero.
-    let level = |x: f64| {
-        let exact = f64::from(v) * x;
-        let whole = exact as u8;
-        whole + u8::from(exact - f64::from(whole) >= 0.5)
-    };
-    let p = level(1.0 - s);
-    let q = level(1.0 - s * rest);
-    let t = level(1.0 - s * (1.0 - rest));
-    match sextant as u8 % 6 {
-        0 => [v, t, p],
-        1 => [q, v, p],
-        2 => [p, v, t],
-        3 => [p, q, v],
-        4 => [t, p, v],
-        _ => [v, p, q],
+
+    fn of(&self, [h, s, v]: [u8; 3]) -> [u8; 3] {
+        if s == 0 {
+            return [v; 3];
+        }
+        let (sextant, distance) = self.hue[usize::from(h)];
+        let share = self.share[usize::from(s)];
+        let p = self.least[usize::from(s) << 8 | usize::from(v)];
+        let levels = [v, level(v, 1.0 - share * distance), p];
+        PLACES[usize::from(sextant)].map(|place| levels[place])
+    }
+}
+
+/// Which of value, middle and least is red, green and blue, by the sixth of the circle.
+const PLACES: [[usize; 3]; 6] = [[0, 1, 2], [1, 0, 2], [2, 0, 1], [2, 1, 0], [1, 2, 0], [0, 2, 1]];
+
+/// A share of `value`, rounded half up, which for what is not negative is away from zero.
+fn level(value: u8, share: f64) -> u8 {
+    let exact = f64::from(value) * share;
+    let whole = exact as u8;
+    whole + u8::from(exact - f64::from(whole) >= 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_the_formula_for_every_colour() {
+        // Every colour would take a while in this profile; a step that shares no divisor with 256 meets all bytes.
+        let tables = Hsv::tables();
+        for colour in (0..1u32 << 24).step_by(29) {
+            let [_, r, g, b] = colour.to_be_bytes();
+            assert_eq!(tables.of([r, g, b]), to_hsv([r, g, b]), "{r} {g} {b}");
+        }
+        for [r, g, b] in [[7, 7, 3], [7, 3, 7], [3, 7, 7], [9, 9, 9], [0, 0, 0], [255, 0, 255], [0, 255, 255]] {
+            assert_eq!(tables.of([r, g, b]), to_hsv([r, g, b]), "{r} {g} {b}");
+        }
     }
 }
