@@ -96,13 +96,13 @@ impl Hsv {
     }
 
     fn of(&self, [r, g, b]: [u8; 3]) -> [u8; 3] {
-        // No branches: in a photograph nobody can guess them.
-        let order = ORDER_OF[usize::from(r >= g) << 2 | usize::from(g >= b) << 1 | usize::from(r >= b)];
+        // No branches: in a photograph a processor cannot predict them.
+        let order = ORDER_OF[(usize::from(r >= g) << 2) | (usize::from(g >= b) << 1) | usize::from(r >= b)];
         let (max, min) = (r.max(g).max(b), r.min(g).min(b));
         let middle = r.max(g).min(r.min(g).max(b));
         let (range, distance) = (usize::from(max - min), usize::from(max - middle));
         let hue = self.hue[order * PAIRS + range * (range + 1) / 2 + distance];
-        [hue, self.saturation[usize::from(max) << 8 | range], max]
+        [hue, self.saturation[(usize::from(max) << 8) | range], max]
     }
 }
 
@@ -157,7 +157,7 @@ impl ToRgb {
                 let sextant = at as u8;
                 let rest = f64::from((at - f64::from(sextant)) as f32);
                 // In every other sixth the middle colour rises.
-                (sextant % 6, if sextant % 2 == 0 { 1.0 - rest } else { rest })
+                (sextant % 6, if sextant.is_multiple_of(2) { 1.0 - rest } else { rest })
             });
             let least = share.iter().flat_map(|s| (0..=255).map(move |v| level(v, 1.0 - s))).collect();
             Self { hue, share, least }
@@ -170,7 +170,7 @@ impl ToRgb {
         }
         let (sextant, distance) = self.hue[usize::from(h)];
         let share = self.share[usize::from(s)];
-        let p = self.least[usize::from(s) << 8 | usize::from(v)];
+        let p = self.least[(usize::from(s) << 8) | usize::from(v)];
         let levels = [v, level(v, 1.0 - share * distance), p];
         PLACES[usize::from(sextant)].map(|place| levels[place])
     }
