@@ -11,6 +11,7 @@ use crate::journal::event::{Direction, Params};
 use crate::journal::job::Action;
 use crate::search::sampler::{Observation, Sampler, SuggestContext};
 use crate::search::space::Space;
+use crate::spec::changes::{Change, changes};
 use crate::spec::{self, Resolved};
 use crate::state::{StudyState, winner};
 
@@ -125,38 +126,21 @@ impl Specs for SpecSource {
 
     fn differences(&self, earlier: &Path) -> Vec<String> {
         let Ok(old) = spec::load(self.spec.action, Some(earlier), &[]) else { return Vec::new() };
-        let mut list = Vec::new();
-        compare("", &old.tree, &self.spec.tree, &mut list);
-        let may_differ = |line: &str| {
-            let mut words = line.split([' ', '.']);
+        let may_differ = |change: &Change| {
+            let mut words = change.key.split('.');
             match words.next().unwrap_or_default() {
                 "automl" => is_open(words.next().unwrap_or_default()),
                 section => section == "results_dir" || AFTERWARDS.contains(&section),
             }
         };
-        list.retain(|line| !may_differ(line));
-        list
+        let changed = changes(&old.tree, &self.spec.tree).into_iter().filter(|change| !may_differ(change));
+        changed.map(|Change { key, old, new }| format!("{key} was {old}, is {new}")).collect()
     }
 }
 
 fn path(path: &Path) -> Value {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     Value::String(absolute.to_string_lossy().into_owned())
-}
-
-fn compare(key: &str, old: &Value, new: &Value, list: &mut Vec<String>) {
-    match (old, new) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys = a.keys().chain(b.keys().filter(|k| !a.contains_key(*k)));
-            for name in keys {
-                let below = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                let null = &Value::Null;
-                compare(&below, a.get(name).unwrap_or(null), b.get(name).unwrap_or(null), list);
-            }
-        }
-        _ if old == new || (old.is_number() && old.as_f64() == new.as_f64()) => {}
-        _ => list.push(format!("{key} was {old}, is {new}")),
-    }
 }
 
 /// Points from a sampler.

@@ -19,7 +19,7 @@ use crate::journal::layout::StudyDir;
 use crate::search::importance::Importance;
 use crate::search::scheduler::{self, Settings};
 use crate::search::space::Space;
-use crate::spec::changes::{Change, changes_in as spec_changes_in};
+use crate::spec::changes::{Change, changes_from_defaults};
 use crate::state::{StateReader, StudyState, TrialState, snapshot, timeline};
 use crate::study::promote::MANIFEST;
 use crate::study::{eta, importance};
@@ -185,9 +185,9 @@ impl Source {
         lines.extend(trial.signals.iter().map(|s| format!("sign        {}", s.message)));
         lines.extend(trial.notes.iter().map(|note| format!("note        {}", text::printable(note))));
         // A trial that was not launched has no spec yet.
-        if let Ok(changes) = spec_changes_in(&folder.spec()) {
+        if let Ok(changes) = changes_from_defaults(&folder.spec()) {
             lines.extend([String::new(), "The spec, where it is not the default:".to_owned()]);
-            let line = |c: Change| format!("{} = {}  (default {})", c.key, c.value, c.default);
+            let line = |c: Change| format!("{} = {}  (default {})", c.key, c.new, c.old);
             lines.extend(changes.into_iter().map(|c| text::printable(&line(c))));
         }
         lines
