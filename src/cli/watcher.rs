@@ -26,10 +26,10 @@ impl Watcher {
             Mode::None => None,
         };
         // What cannot be read is the controller's to complain of.
-        let before = state::load(dir).unwrap_or_default();
+        let progress = progress.map(|p| p.after(&state::load(dir).unwrap_or_default()));
         let mut events = output::wants_events().then(|| Tail::new(dir.journal()));
         let _ = events.as_mut().map(Tail::read::<StudyEvent>);
-        Self { progress: progress.map(|p| p.after(&before)), events }
+        Self { progress, events }
     }
 }
 

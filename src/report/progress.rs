@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::news::{News, point};
 use crate::base::ids::TrialId;
-use crate::base::time::Timestamp;
+use crate::base::time::{Timestamp, seconds_between};
 use crate::base::units;
 use crate::state::{StudyState, TrialState};
 use crate::study::eta;
@@ -34,6 +34,8 @@ enum Show {
 struct Bars {
     all: MultiProgress,
     study: ProgressBar,
+    /// Trials that were over, and the moment, when the study's line was made: its estimate takes milliseconds.
+    summed_up: Option<(usize, Timestamp)>,
     trials: BTreeMap<TrialId, ProgressBar>,
 }
 
@@ -53,7 +55,7 @@ impl Progress {
     /// Bars among `all`, with the same lines above them.
     pub fn bars(all: MultiProgress) -> Self {
         let study = all.add(ProgressBar::new(0)).with_style(style(&format!("{BAR} {{pos}}/{{len}} trials  {{msg}}")));
-        Self { news: News::default(), show: Show::Bars(Bars { all, study, trials: BTreeMap::new() }) }
+        Self { news: News::default(), show: Show::Bars(Bars { all, study, summed_up: None, trials: BTreeMap::new() }) }
     }
 
     /// What a study went through before is not told again; of one that has trials, one line says where it stands.
@@ -107,8 +109,12 @@ impl Bars {
     fn update(&mut self, state: &StudyState, now: Timestamp) {
         let planned = state.meta.as_ref().map_or(0, |m| m.max_trials as usize).max(state.trials.len());
         self.study.set_length(planned as u64);
-        self.study.set_position(state.counts().done() as u64);
-        self.study.set_message(summary(state, now));
+        let done = state.counts().done();
+        self.study.set_position(done as u64);
+        if self.summed_up.is_none_or(|(of, at)| of != done || seconds_between(at, now) >= 1.0) {
+            self.study.set_message(summary(state, now));
+            self.summed_up = Some((done, now));
+        }
         for trial in state.trials.values() {
             if trial.state.is_active() {
                 let bar = self.trials.entry(trial.id).or_insert_with(|| {
