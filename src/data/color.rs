@@ -192,13 +192,9 @@ mod tests {
 
     #[test]
     fn tables_are_the_formula_for_every_colour() {
-        // Every colour would take a while in this profile; a step that shares no divisor with 256 meets all bytes.
         let tables = Hsv::tables();
-        for colour in (0..1u32 << 24).step_by(29) {
+        for colour in 0..1u32 << 24 {
             let [_, r, g, b] = colour.to_be_bytes();
-            assert_eq!(tables.of([r, g, b]), to_hsv([r, g, b]), "{r} {g} {b}");
-        }
-        for [r, g, b] in [[7, 7, 3], [7, 3, 7], [3, 7, 7], [9, 9, 9], [0, 0, 0], [255, 0, 255], [0, 255, 255]] {
             assert_eq!(tables.of([r, g, b]), to_hsv([r, g, b]), "{r} {g} {b}");
         }
     }
