@@ -67,6 +67,7 @@ peer() {
   [ -n "${PEER:-}" ] || { row peer "$1" "PEER is not set"; return; }
   options=(--config "$config" --batch "$batch" --steps 10 --loss siglip --precision bf16 --device cuda --threads 8)
   for who in cliptune open_clip "open_clip, compiled"; do
+    [ "$who" != "open_clip, compiled" ] || [ -z "${EAGER_ONLY:-}" ] || continue
     case $who in
       cliptune) step=("$CLIPTUNE" bench train "${options[@]}") ;;
       open_clip) step=("$PYTHON" "$PEER" "${options[@]}") ;;
@@ -81,14 +82,17 @@ peer() {
 # Activations of a pair in benches/gpu/large.json, in bf16.
 MB_OF_A_PAIR=240
 
-# Out of memory, loss that is no number, loss scaling: recognised and acted upon.
+# A loss that is no number, loss scaling: recognised and acted upon.
 failures() {
   train --automl off --results-dir "$OUT/fp16" train.precision=fp16 train.num_epochs=2 > "$OUT/fp16.txt" 2>&1
   row failures "fp16 with loss scaling trains" "exit $?"
   train --automl off --results-dir "$OUT/nan" train.num_epochs=2 train.optim.vision_lr=1e30 \
     train.optim.text_lr=1e30 train.optim.warmup_steps=0 > "$OUT/nan.txt" 2>&1
   row failures "a loss that is no number ends the training by name" "exit $?, $(grep -c loss_not_finite "$OUT/nan/train/events.jsonl") event"
-  # A batch whose activations are half as large again as the memory.
+}
+
+# Out of memory: a batch whose activations are half as large again as the memory.
+memory() {
   memory=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -1)
   LIMIT=400 train --results-dir "$OUT/oom" automl.max_trials=1 automl.promote=false train.num_epochs=1 \
     model.type=benches/gpu/large.json model.image_size=224 dataset.train.batch_size=$((memory * 3 / 2 / MB_OF_A_PAIR)) > "$OUT/oom.txt" 2>&1
@@ -126,7 +130,7 @@ engines() {
 }
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(starts speed-small speed-l14 speed-so400m peer-so400m peer-l14 failures studies ranks engines)
+[ $# -gt 0 ] || parts=(starts speed-small speed-l14 speed-so400m peer-so400m peer-l14 failures memory studies ranks engines)
 for part in "${parts[@]}"; do
   case $part in
     starts) starts ;;
@@ -136,6 +140,7 @@ for part in "${parts[@]}"; do
     peer-so400m) peer so400m "${BATCH:-64}" ;;
     peer-l14) peer large "${BATCH:-128}" ;;
     failures) failures ;;
+    memory) memory ;;
     studies) studies ;;
     ranks) ranks ;;
     engines) engines ;;
