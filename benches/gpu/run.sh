@@ -67,7 +67,7 @@ peer() {
   [ -n "${PEER:-}" ] || { row peer "$1" "PEER is not set"; return; }
   options=(--config "$config" --batch "$batch" --steps 10 --loss siglip --precision bf16 --device cuda --threads 8)
   for who in cliptune open_clip "open_clip, compiled"; do
-    [ "$who" != "open_clip, compiled" ] || [ -z "${EAGER_ONLY:-}" ] || continue
+    [ "$who" != "open_clip, compiled" ] || [ -z "${EAGER_ONLY:-}" ] || continue  # compiling takes minutes
     case $who in
       cliptune) step=("$CLIPTUNE" bench train "${options[@]}") ;;
       open_clip) step=("$PYTHON" "$PEER" "${options[@]}") ;;
@@ -121,6 +121,25 @@ ranks() {
   row ranks "two ranks on one GPU are refused" "$(grep -ho 'ranks 0 and 1 would share a GPU' "$OUT"/two-*.txt | head -1)"
 }
 
+# Where a step's time goes, by kernel, where Nsight Compute is there; starting up is skipped.
+kernels() {
+  command -v ncu > /dev/null || { row kernels "$1" "there is no ncu"; return; }
+  within ncu --clock-control none --metrics gpu__time_duration.sum --csv --launch-skip "$2" --launch-count 6000 --log-file "$OUT/kernels.csv" \
+    "$CLIPTUNE" bench train --config "$(model "$1")" --batch 64 --steps 1 --loss siglip --precision bf16 --device cuda > "$OUT/kernels.txt" 2>&1
+  "$PYTHON" - "$OUT/kernels.csv" > "$OUT/kernels-$1.txt" <<'PY'
+import collections, csv, sys
+rows = csv.DictReader(line for line in open(sys.argv[1]) if line.startswith('"'))
+spent, calls = collections.Counter(), collections.Counter()
+for row in rows:
+    spent[row["Kernel Name"][:100]] += float(row["Metric Value"].replace(",", ""))
+    calls[row["Kernel Name"][:100]] += 1
+total = sum(spent.values()) or 1
+for name, time in spent.most_common(30):
+    print(f"{time / total:6.1%} {calls[name]:6} {name}")
+PY
+  row kernels "$1, batch 64: the three that take longest" "$(head -3 "$OUT/kernels-$1.txt" | tr -s ' ' | tr '\n|' ';/' | cut -c 1-200)"
+}
+
 engines() {
   [ -d "$OUT/fp16/train/checkpoints/best" ] || { row engines "TensorRT" "run the part failures first"; return; }
   within "$CLIPTUNE" export -e templates/export.yaml --results-dir "$OUT/export" export.checkpoint="$OUT/fp16/train/checkpoints/best" > "$OUT/export.txt" 2>&1
@@ -130,7 +149,7 @@ engines() {
 }
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(starts speed-small speed-l14 speed-so400m peer-so400m peer-l14 failures memory studies ranks engines)
+[ $# -gt 0 ] || parts=(starts speed-small speed-l14 speed-so400m peer-so400m peer-l14 failures memory studies ranks kernels engines)
 for part in "${parts[@]}"; do
   case $part in
     starts) starts ;;
@@ -143,6 +162,7 @@ for part in "${parts[@]}"; do
     memory) memory ;;
     studies) studies ;;
     ranks) ranks ;;
+    kernels) kernels siglip2-so400m-patch16-256 9000 ;;
     engines) engines ;;
     *) echo "there is no part $part" >&2; exit 2 ;;
   esac
