@@ -4,18 +4,21 @@
 # Prints one JSON line a seed and a summary; a ratio below 1 means that cliptune was there first.
 #
 # usage: benches/study_against_optuna.sh PEER_SCRIPT DATA [MINUTES] [SEEDS] [TARGET]
-#   PEER_SCRIPT  takes --data --config --minutes --epochs --batch --seed --threads and prints a JSON line with "seconds" and
+#   PEER_SCRIPT  takes --data --config --minutes --epochs --batch --seed --threads --bf16 and prints a JSON line with "seconds" and
 #                "best" whenever its best improves
 #   DATA         folder with train/ and val/, each with images/ and captions/ or archives of them (templates/demo)
 #   TARGET       the value to reach; by default the lower of the two last bests of a seed
 #   PYTHON       the interpreter that has optuna, torch and open_clip (default: python3)
 #   OUT          where studies and outputs are kept (default: a temporary folder); what is finished there is not run again
+#   PRECISION    fp32 or bf16, of both (default: fp32)
+#   SPACE        the ranges of cliptune (default: study_space.yaml, those of the peer); a peer's outputs can be copied to another OUT
 #   ONLY         optuna or cliptune: runs that side alone, for a machine that is free for some minutes at a time
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 peer=$1 data=$(realpath "$2") minutes=${3:-10} seeds=${4:-3} target=${5:-}
 cliptune=${CLIPTUNE:-${CARGO_TARGET_DIR:-$here/../target}/debug/cliptune}
 config=$here/../src/model/configs/clip-tiny-64.json
+precision=${PRECISION:-fp32} space=$(realpath "${SPACE:-$here/study_space.yaml}")
 epochs=${EPOCHS:-9} batch=${BATCH:-128} out=${OUT:-$(mktemp -d)}
 mkdir -p "$out"
 out=$(realpath "$out")
@@ -35,9 +38,9 @@ dataset:
   train: {datasets: [$(source_of train)], batch_size: $batch}
   val: {datasets: [$(source_of val)], batch_size: $batch}
   augmentation: {scale: [1.0, 1.0], color_jitter: [], grayscale: 0.0}
-train: {num_epochs: $epochs, precision: fp32, loss_type: clip, grad_clip_norm: 1.0, seed: $seed}
+train: {num_epochs: $epochs, precision: $precision, loss_type: clip, grad_clip_norm: 1.0, seed: $seed}
 automl:
-  search_space: $here/study_space.yaml
+  search_space: $space
   algorithm: ${ALGORITHM:-gp}
   scheduler: ${SCHEDULER:-asha}
   max_trials: 1000
@@ -47,7 +50,7 @@ automl:
 SPEC
   if [ "${ONLY:-optuna}" = optuna ] && [ ! -e "$out/peer-$seed.jsonl" ]; then
     "${PYTHON:-python3}" "$peer" --data "$data" --config "$config" --minutes "$minutes" \
-      --epochs "$epochs" --batch "$batch" --seed "$seed" --threads 2 > "$out/peer-$seed.part"
+      --epochs "$epochs" --batch "$batch" --seed "$seed" --threads 2 $([ "$precision" = bf16 ] && echo --bf16) > "$out/peer-$seed.part"
     mv "$out/peer-$seed.part" "$out/peer-$seed.jsonl"
   fi
   if [ "${ONLY:-cliptune}" = cliptune ] && [ ! -e "$out/study-$seed" ]; then

@@ -53,8 +53,9 @@ struct Rows {
         second.push_back(*v[i]);
       steps.push_back(*s[i]);
     }
-    for (auto &step : steps)
-      step.add_(1);
+    // On a GPU a loop would launch a kernel for each parameter.
+    if (!steps.empty())
+      at::_foreach_add_(steps, 1);
   }
 
   void unscale(at::Tensor *grad_scale) {
