@@ -53,7 +53,7 @@ fn importance(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let few = format!("{ENOUGH} trials with a value are needed to compare parameters");
         put(buffer, &mut y, &few, Role::Muted);
     } else {
-        let title = format!("share of the variance of {}, and whether it rises with the parameter", app.study.metric);
+        let title = format!("share of the variance of {}; trend along the parameter", app.study.metric);
         put(buffer, &mut y, &title, Role::Muted);
     }
     // At most half of the area, so that the points have room.
