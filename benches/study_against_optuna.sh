@@ -11,7 +11,7 @@
 #   PYTHON       the interpreter that has optuna, torch and open_clip (default: python3)
 #   OUT          where studies and outputs are kept (default: a temporary folder); what is finished there is not run again
 #   PRECISION    fp32 or bf16, of both (default: fp32)
-#   SLOTS        trials of cliptune side by side (default: one a core); ALGORITHM, SCHEDULER: its search (gp, asha)
+#   SLOTS        trials of cliptune side by side (default: one a core); ALGORITHM, SCHEDULER, TRIALS: its search (gp, asha, 1000 at most)
 #   SPACE        the ranges of cliptune (default: study_space.yaml, those of the peer); a peer's outputs can be copied to another OUT
 #   ONLY         optuna or cliptune: runs that side alone, for a machine that is free for some minutes at a time
 set -euo pipefail
@@ -44,7 +44,7 @@ automl:
   search_space: $space
   algorithm: ${ALGORITHM:-gp}
   scheduler: ${SCHEDULER:-asha}
-  max_trials: 1000
+  max_trials: ${TRIALS:-1000}
   cpu_slots: ${SLOTS:-0}
   time_budget: ${minutes}m
   seed: $seed
