@@ -1,4 +1,4 @@
-//! A study without files: commands become events at once, and a list of numbers plays fate.
+//! What the pure step is played against.
 
 use jiff::Timestamp;
 
