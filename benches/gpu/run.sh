@@ -6,6 +6,7 @@
 #   CLIPTUNE  the binary (default: target/debug/cliptune)
 #   PYTHON    an interpreter with torch 2.11 for the GPU (default: python3), and open_clip_torch for the parts `peer-…`
 #   PEER      a script that prints the keys of `cliptune bench train` and takes its options, --device and --compile
+#   EAGER_ONLY  when set, the peer is not measured compiled
 #   OUT       the folder of the results (default: benches/gpu/out)
 #   PEAK      TFLOP/s of the GPU in bf16, without sparsity, for the utilisation (default: 989, an H100 SXM)
 set -uo pipefail
@@ -66,8 +67,10 @@ peer() {
   local config=benches/gpu/$1.json batch=$2
   [ -n "${PEER:-}" ] || { row peer "$1" "PEER is not set"; return; }
   options=(--config "$config" --batch "$batch" --steps 10 --loss siglip --precision bf16 --device cuda --threads 8)
-  for who in cliptune open_clip "open_clip, compiled"; do
-    [ "$who" != "open_clip, compiled" ] || [ -z "${EAGER_ONLY:-}" ] || continue  # compiling takes minutes
+  local those=(cliptune open_clip)
+  # Compiling takes minutes.
+  [ -n "${EAGER_ONLY:-}" ] || those+=("open_clip, compiled")
+  for who in "${those[@]}"; do
     case $who in
       cliptune) step=("$CLIPTUNE" bench train "${options[@]}") ;;
       open_clip) step=("$PYTHON" "$PEER" "${options[@]}") ;;
