@@ -3,6 +3,7 @@
 pub mod action;
 pub mod diagnostic;
 pub mod direction;
+pub mod estimate;
 pub mod exit;
 pub mod files;
 pub mod ids;

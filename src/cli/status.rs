@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::format::Shape;
 use super::study;
 use crate::base::diagnostic::Problems;
+use crate::base::estimate::Estimate;
 use crate::base::exit::ExitCode;
 use crate::base::units;
 use crate::report::table::Grid;
@@ -69,11 +70,12 @@ fn text(state: &StudyState, up: bool, report: &Value) -> String {
         counts.running,
         counts.failed,
     )];
-    let seconds = |key: &str| report[key].as_f64().map(units::duration);
+    let seconds = |key: &str| report[key].as_f64();
+    let left = || Some(Estimate { mean: seconds("eta_s")?, low: seconds("eta_low_s")?, high: seconds("eta_high_s")? });
     lines.push(format!(
         "elapsed {}{}",
-        seconds("elapsed_s").unwrap_or_default(),
-        seconds("eta_s").map_or(String::new(), |s| format!(", about {s} to go"))
+        seconds("elapsed_s").map(units::duration).unwrap_or_default(),
+        left().map_or(String::new(), |left| format!(", about {} to go", left.shown()))
     ));
     let measured = [("pretrained", state.pretrained()), ("baseline", state.baseline().and_then(|t| t.value))];
     for (name, value) in measured {

@@ -144,8 +144,8 @@ fn summary(state: &StudyState, now: Timestamp) -> String {
         parts.push(format!("best {value:.4} (trial {trial})"));
     }
     parts.push(units::duration(state.elapsed(now)));
-    if let Some(seconds) = eta::remaining(state, now) {
-        parts.push(format!("ETA {}", units::duration(seconds)));
+    if let Some(left) = eta::remaining(state, now) {
+        parts.push(format!("ETA {}", left.shown()));
     }
     parts.join("  ")
 }

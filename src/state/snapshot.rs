@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::base::estimate::Estimate;
 use crate::base::files::OwnerLock;
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
@@ -37,8 +38,8 @@ pub fn phase(state: &StudyState, controller_up: bool) -> &'static str {
     }
 }
 
-/// Says how many seconds a study still takes, if anything is known; a higher floor knows how.
-pub type Foresight = fn(&StudyState, Timestamp) -> Option<f64>;
+/// Says how long a study still takes, if anything is known; a higher floor knows how.
+pub type Foresight = fn(&StudyState, Timestamp) -> Option<Estimate>;
 
 /// The object of `status --json`, also written as `state.json`.
 pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Timestamp, eta: Foresight) -> Value {
@@ -47,6 +48,7 @@ pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Time
     let direction = state.direction();
     let best = state.best();
     let baseline = state.baseline().and_then(|t| t.value);
+    let left = if controller_up { eta(state, now) } else { None };
     json!({
         "version": VERSION,
         "study": meta.map(|m| m.name.clone()),
@@ -67,7 +69,9 @@ pub fn status(dir: &StudyDir, state: &StudyState, controller_up: bool, now: Time
         "elapsed_s": round(state.elapsed(if controller_up { now } else { state.last_event.unwrap_or(now) })),
         "epochs": state.epochs(),
         "device_hours": round(state.device_seconds(now) / 36.0) / 100.0,
-        "eta_s": if controller_up { eta(state, now).map(round) } else { None },
+        "eta_s": left.map(|e| round(e.mean)),
+        "eta_low_s": left.map(|e| round(e.low)),
+        "eta_high_s": left.map(|e| round(e.high)),
         "controller": {
             "up": controller_up,
             "pid": state.controller.as_ref().map(|c| c.process.pid),

@@ -4,6 +4,10 @@
 //! before a few trials are over, and rungs let more go on than one in the ratio of two of them. In a play, a new trial
 //! starts with the value of a known one, drawn at random, and goes on along the line through what the known ones had at one
 //! station and at the next, as far off it as one of them was. Pace and failures are those so far.
+//!
+//! Each play learns from a resample of the trials (a bootstrap), so that plays differ by chance as well as by what few trials
+//! cannot tell: whether the best so far is rare, which a rule that compares with the median turns into hours. What the
+//! plays differ by is told with their mean.
 
 use std::collections::VecDeque;
 
@@ -13,6 +17,7 @@ use rand::{Rng, RngExt};
 use super::history::observation;
 use crate::base::ids::TrialId;
 use crate::base::seed;
+use crate::base::estimate::Estimate;
 use crate::base::time::{Timestamp, seconds_between};
 use crate::search::history::{Observation, ObservedState};
 use crate::search::scheduler::{self, ScheduleContext, Scheduler, Settings, Verdict};
@@ -20,7 +25,7 @@ use crate::state::{StudyMeta, StudyState, TrialState, TrialStatus};
 
 /// Epochs that must be trained before anything is said.
 const LEAST: f64 = 0.5;
-/// Plays whose mean is told.
+/// Plays whose mean and spread are told.
 const PLAYS: u32 = 8;
 /// New trials that are played; what more are planned take as long as those did.
 const FORESEEN: usize = 100;
@@ -31,18 +36,15 @@ const STATIONS: usize = 32;
 
 /// Seconds until all trials are done; `None` when nothing is known yet. Budgets, patience and further runs of the best
 /// points are not foreseen.
-pub fn remaining(state: &StudyState, now: Timestamp) -> Option<f64> {
+pub fn remaining(state: &StudyState, now: Timestamp) -> Option<Estimate> {
     let known = Known::of(state, now)?;
     let begun = state.trials.values().filter(|t| t.repeats.is_none()).count();
     let waiting = (known.meta.max_trials as usize).saturating_sub(begun);
-    let total: f64 = (0..PLAYS)
-        .map(|play| {
-            let mut random = seed::stream(known.meta.seed, &format!("eta/{play}"));
-            let (end, each) = known.play(state, now, waiting.min(FORESEEN), &mut random);
-            end + each * waiting.saturating_sub(FORESEEN) as f64 / known.slots as f64
-        })
-        .sum();
-    Some(total / f64::from(PLAYS))
+    Estimate::of((0..PLAYS).map(|play| {
+        let mut random = seed::stream(known.meta.seed, &format!("eta/{play}"));
+        let (end, each) = known.play(state, now, waiting.min(FORESEEN), &mut random);
+        end + each * waiting.saturating_sub(FORESEEN) as f64 / known.slots as f64
+    }))
 }
 
 /// What plays go by.
@@ -52,14 +54,12 @@ struct Known<'a> {
     /// Epochs at which trials are compared, ascending; the last is the full length.
     stations: Vec<u32>,
     slots: usize,
-    /// Seconds of an epoch.
+    /// Seconds of an epoch, over all trials.
     pace: f64,
     /// Share of trials that fail or are cancelled, and the seconds that each had cost.
     failing: (f64, f64),
-    /// Values at the first station.
-    firsts: Vec<f64>,
-    /// From each station but the last to the next.
-    lines: Vec<Line>,
+    /// The same of each trial that has trained one.
+    paces: Vec<f64>,
     /// What every play begins with.
     history: Vec<Observation>,
 }
@@ -92,6 +92,27 @@ impl Line {
     }
 }
 
+/// What new trials are like.
+struct Learned {
+    /// Values at the first station.
+    firsts: Vec<f64>,
+    /// From each station but the last to the next.
+    lines: Vec<Line>,
+    /// Seconds of an epoch.
+    paces: Vec<f64>,
+}
+
+impl Learned {
+    /// What a trial has at a station that follows on its curve so far.
+    fn value(&self, trial: &Observation, station: usize, random: &mut impl Rng) -> f64 {
+        match (trial.curve.last(), station.checked_sub(1).and_then(|k| self.lines.get(k))) {
+            (Some((_, value)), Some(line)) => line.next(*value, random),
+            _ => self.firsts.choose(random).copied().unwrap_or_else(|| random.random()),
+        }
+    }
+
+}
+
 impl<'a> Known<'a> {
     fn of(state: &'a StudyState, now: Timestamp) -> Option<Self> {
         let meta = state.meta.as_ref()?;
@@ -110,34 +131,34 @@ impl<'a> Known<'a> {
         let active = state.trials.values().filter(|t| t.state.is_active()).count();
         let scheduler = scheduler::by_name(&meta.scheduler, settings(&meta.rungs)).ok()?;
         let stations = stations(scheduler.rungs(full));
-        let mut known = Self {
+        let known = Self {
             meta,
             scheduler,
             slots: used.len().max(active).max(1),
             pace: seconds / epochs,
             failing: failing(state, now),
-            firsts: Vec::new(),
-            lines: Vec::new(),
+            paces: paces(state, full, now),
             stations,
             history: Vec::new(),
         };
-        known.history = known.remembered(state);
-        if known.stations.len() > 1 {
-            known.learn();
-        }
-        Some(known)
+        Some(Self { history: known.remembered(state), ..known })
     }
 
-    fn learn(&mut self) {
+    /// What a resample of the trials teaches.
+    fn learn(&self, random: &mut impl Rng) -> Learned {
         let direction = self.meta.direction;
         let at = |o: &Observation, station: u32| o.best_until(station, direction).filter(|_| o.reached() >= station);
-        let sound = || self.history.iter().filter(|o| !o.has_failed());
-        self.firsts = sound().filter_map(|o| at(o, self.stations[0])).collect();
+        let sound: Vec<&Observation> = self.history.iter().filter(|o| !o.has_failed()).collect();
+        let drawn: Vec<&Observation> = sound.iter().filter_map(|_| sound.choose(random).copied()).collect();
         let line = |pair: &[u32]| -> Line {
-            let both: Vec<(f64, f64)> = sound().filter_map(|o| Some((at(o, pair[0])?, at(o, pair[1])?))).collect();
-            Line::through(&both)
+            let both = drawn.iter().filter_map(|o| Some((at(o, pair[0])?, at(o, pair[1])?)));
+            Line::through(&both.collect::<Vec<_>>())
         };
-        self.lines = self.stations.windows(2).map(line).collect();
+        Learned {
+            firsts: drawn.iter().filter_map(|o| at(o, self.stations[0])).collect(),
+            lines: self.stations.windows(2).map(line).collect(),
+            paces: self.paces.iter().filter_map(|_| self.paces.choose(random).copied()).collect(),
+        }
     }
 
     /// The newest trials as the scheduler sees them, with what they had at the stations alone.
@@ -155,18 +176,11 @@ impl<'a> Known<'a> {
         list
     }
 
-    /// What a trial has at a station that follows on its curve so far.
-    fn value(&self, trial: &Observation, station: usize, random: &mut impl Rng) -> f64 {
-        match (trial.curve.last(), station.checked_sub(1).and_then(|k| self.lines.get(k))) {
-            (Some((_, value)), Some(line)) => line.next(*value, random),
-            _ => self.firsts.choose(random).copied().unwrap_or_else(|| random.random()),
-        }
-    }
-
     /// Plays the rest with `waiting` new trials: seconds until it is over, and seconds that each of the new ones took.
     fn play(&self, state: &StudyState, now: Timestamp, waiting: usize, random: &mut impl Rng) -> (f64, f64) {
         let mut play = Play {
             known: self,
+            learned: self.learn(random),
             history: self.history.clone(),
             paces: Vec::new(),
             running: Vec::new(),
@@ -191,6 +205,7 @@ struct Run {
 
 struct Play<'a> {
     known: &'a Known<'a>,
+    learned: Learned,
     history: Vec<Observation>,
     /// Seconds of an epoch by trial.
     paces: Vec<f64>,
@@ -272,7 +287,7 @@ impl Play<'_> {
             self.running.push(Run { trial: None, at: self.time + seconds });
         }
         self.history.push(new);
-        self.paces.push(self.known.pace);
+        self.paces.push(self.learned.paces.choose(random).copied().unwrap_or(self.known.pace));
         if !fails {
             self.go(self.history.len() - 1);
         }
@@ -300,7 +315,7 @@ impl Play<'_> {
     fn arrives(&mut self, trial: usize, random: &mut impl Rng) -> bool {
         let (known, station) = (self.known, self.station(trial));
         let index = known.stations.iter().position(|s| *s == station).unwrap_or(0);
-        let value = known.value(&self.history[trial], index, random);
+        let value = self.learned.value(&self.history[trial], index, random);
         let of = &mut self.history[trial];
         of.measured(station, value, known.meta.direction);
         if station >= of.budget {
@@ -343,6 +358,12 @@ fn stations(rungs: Vec<u32>) -> Vec<u32> {
     let mut list: Vec<u32> = (0..STATIONS).map(at).collect();
     list.dedup();
     list
+}
+
+/// Seconds of an epoch of each trial that has trained one.
+fn paces(state: &StudyState, full: u32, now: Timestamp) -> Vec<f64> {
+    let trials = state.trials.values().map(|t| (trained(t, full), t.seconds(now) - untold(t, now)));
+    trials.filter(|(epochs, _)| *epochs >= 1.0).map(|(epochs, seconds)| seconds / epochs).collect()
 }
 
 /// Which share of trials fails or is cancelled, and after how many seconds.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::base::estimate::Estimate;
 use crate::base::ids::TrialId;
 use crate::base::machine::Load;
 use crate::journal::event::{Direction, GpuSample, Params};
@@ -170,8 +171,8 @@ pub struct Study {
     pub best: Option<TrialId>,
     /// Seconds that controllers have worked on it.
     pub elapsed_s: f64,
-    /// Seconds that are left, as far as one can tell.
-    pub eta_s: Option<f64>,
+    /// How long it still takes, as far as one can tell.
+    pub left: Option<Estimate>,
     /// The parameters, most important first; empty while too few trials have a value.
     pub importance: Vec<Importance>,
     /// Trials in the order in which they ended, with the best value so far.

@@ -260,7 +260,7 @@ pub fn study(state: &StudyState, live: bool, now: Timestamp) -> Study {
         promoting: state.promotion.as_ref().is_some_and(|p| !p.is_done() && !p.has_failed()),
         best: state.best().map(|t| t.id),
         elapsed_s: 0.0,
-        eta_s: None,
+        left: None,
         importance: Vec::new(),
         history: timeline::best_so_far(state),
         hosts: hosts(state),
@@ -306,7 +306,7 @@ fn tick(study: &mut Study, state: &StudyState, live: bool, now: Timestamp) {
     let signs_of_life = state.trials.values().filter_map(TrialState::last_heartbeat);
     let last = signs_of_life.chain(state.last_event).max();
     study.elapsed_s = state.elapsed(if live { now } else { last.unwrap_or(now) });
-    study.eta_s = eta::remaining(state, now);
+    study.left = eta::remaining(state, now);
     study.age_s = last.map_or(0.0, |ts| seconds_between(ts, now));
 }
 

@@ -73,8 +73,8 @@ fn parts(study: &Study, trials: &[Trial], frozen: bool, theme: Theme) -> Vec<Par
         parts.push(part(format!("best {value} #{}{epoch}", best.id), Role::Good, 2));
     }
     parts.push(part(units::duration(study.elapsed_s), Role::Muted, 6));
-    if let Some(eta) = study.eta_s.filter(|_| study.controller == Controller::Live) {
-        parts.push(part(format!("ETA {}", units::duration(eta)), Role::Muted, 7));
+    if let Some(left) = study.left.filter(|_| study.controller == Controller::Live) {
+        parts.push(part(format!("ETA {}", left.shown()), Role::Muted, 7));
     }
     let (symbol, role, word) = liveness(study, running, theme);
     parts.push(part(format!("{symbol} {word}"), role, 0));

@@ -70,7 +70,7 @@ fn points(study: &Overview) -> Vec<(f64, f64)> {
 fn row(of: &Overview, theme: Theme) -> String {
     let (symbol, _, word) = liveness(&of.study, of.active, theme);
     let best = of.best.map_or_else(|| theme.pick("–", "-").to_owned(), |v| format!("{v:.4}"));
-    let eta = of.study.eta_s.filter(|_| of.active > 0).map_or_else(String::new, units::duration);
+    let eta = of.study.left.filter(|_| of.active > 0).map_or_else(String::new, |left| left.short());
     line([
         &of.study.name,
         &format!("{symbol} {word}"),

@@ -8,6 +8,7 @@ mod source;
 
 use std::sync::Arc;
 
+use cliptune::base::estimate::Estimate;
 use cliptune::base::ids::TrialId;
 use cliptune::base::machine::Load;
 use cliptune::base::time::Timestamp;
@@ -143,7 +144,7 @@ fn study() -> App {
         promoting: false,
         best: Some(TrialId(1)),
         elapsed_s: 6130.0,
-        eta_s: Some(12_260.0),
+        left: Some(Estimate { mean: 12_260.0, low: 11_000.0, high: 13_500.0 }),
         importance: importance(),
         history: [(0, 0.57, 0.57), (1, 0.7312, 0.7312), (2, 0.41, 0.7312)]
             .map(|(id, value, best)| Step { trial: TrialId(id), value, best })
