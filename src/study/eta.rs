@@ -14,10 +14,11 @@ use std::collections::VecDeque;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
+use super::core::goes_on;
 use super::history::observation;
+use crate::base::estimate::Estimate;
 use crate::base::ids::TrialId;
 use crate::base::seed;
-use crate::base::estimate::Estimate;
 use crate::base::time::{Timestamp, seconds_between};
 use crate::search::history::{Observation, ObservedState};
 use crate::search::scheduler::{self, ScheduleContext, Scheduler, Settings, Verdict};
@@ -110,7 +111,6 @@ impl Learned {
             _ => self.firsts.choose(random).copied().unwrap_or_else(|| random.random()),
         }
     }
-
 }
 
 impl<'a> Known<'a> {
@@ -264,7 +264,7 @@ impl Play<'_> {
         }
         let full = self.known.meta.max_epochs.max(1);
         let context = context(self.known.meta, &self.history, *waiting == 0);
-        if let Some(go) = self.known.scheduler.promote(&context)
+        if let Some(go) = goes_on(&*self.known.scheduler, &context, |_| true)
             && let Some(index) = self.history.iter().position(|o| o.trial == go.trial)
         {
             self.history[index].state = ObservedState::Running;
@@ -277,7 +277,7 @@ impl Play<'_> {
         }
         *waiting -= 1;
         let id = TrialId(self.history.last().map_or(0, |o| o.trial.0 + 1));
-        let budget = if id.0 == 0 { full } else { self.known.scheduler.allot(full, id).clamp(1, full) };
+        let budget = self.known.scheduler.allot(full, id).clamp(1, full);
         let mut new = Observation::running(id, Default::default(), budget);
         let (share, seconds) = self.known.failing;
         let fails = random.random::<f64>() < share;

@@ -7,7 +7,6 @@ pub mod checkpoint;
 mod console;
 mod cost;
 pub mod device;
-mod frozen;
 pub mod health;
 pub mod keep;
 pub mod loss;
@@ -24,6 +23,7 @@ mod start;
 pub mod step;
 mod trained;
 pub mod truth;
+mod unchanged;
 
 pub use progress::Progress;
 pub use shim::keep_freed_memory;

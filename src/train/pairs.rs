@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use tch::Tensor;
 
-use super::frozen;
 use super::loss::{Exchange, Mask, normalize};
 use super::ranks::Group;
-use super::truth;
+use super::{truth, unchanged};
 use crate::data::attributes::Wanted;
 use crate::data::{Attributes, Augmentation, Balance, Batch, Draw, Loader, OpenOptions, PairSet, Sources};
 use crate::eval::matrix::Matrix;
@@ -116,21 +115,22 @@ impl Pairs {
     /// When libtorch fails; `DiskFull` or `Io` for the cache.
     pub fn embed_frozen(&mut self, model: &Clip, batch: usize) -> Result<(), Failure> {
         if !model.is_trained(Part::Vision) && !self.augmented {
-            self.images = Some(self.frozen(model, Part::Vision, batch)?);
+            self.images = Some(self.unchanged(model, Part::Vision, batch)?);
         }
         if !model.is_trained(Part::Text) {
-            self.texts = Some(self.frozen(model, Part::Text, batch)?);
+            self.texts = Some(self.unchanged(model, Part::Text, batch)?);
         }
         Ok(())
     }
 
-    fn frozen(&self, model: &Clip, part: Part, batch: usize) -> Result<Tensor, Failure> {
+    /// Embeddings of one side by a tower that other trials of the study may have as well.
+    fn unchanged(&self, model: &Clip, part: Part, batch: usize) -> Result<Tensor, Failure> {
         let (inputs, rows) = match part {
             Part::Vision => (self.set.images_key(), self.set.image_count()),
             _ => (self.set.tokens_key(), self.set.captions().len()),
         };
-        let key = frozen::key(model, part, inputs, batch)?;
-        frozen::shared(
+        let key = unchanged::key(model, part, inputs, batch)?;
+        unchanged::shared(
             &self.cache,
             &key,
             [rows, model.config().embed_dim as usize],
@@ -173,11 +173,23 @@ impl Pairs {
     /// # Errors
     /// When libtorch fails.
     pub fn embeddings(&self, model: &Clip, batch: usize) -> Result<[Tensor; 2], Failure> {
-        let part = |known: &Option<Tensor>, part| match known {
+        self.both(|part| self.embed(model, part, batch, true))
+    }
+
+    /// The same before the first step, from the study's cache where another trial began with the same model.
+    ///
+    /// # Errors
+    /// When libtorch fails, or the cache cannot be written.
+    pub fn first_embeddings(&self, model: &Clip, batch: usize) -> Result<[Tensor; 2], Failure> {
+        self.both(|part| normalize(&self.unchanged(model, part, batch)?).map_err(failed))
+    }
+
+    fn both(&self, embed: impl Fn(Part) -> Result<Tensor, Failure>) -> Result<[Tensor; 2], Failure> {
+        let side = |known: &Option<Tensor>, part| match known {
             Some(rows) => normalize(rows).map_err(failed),
-            None => self.embed(model, part, batch, true),
+            None => embed(part),
         };
-        Ok([part(&self.images, Part::Vision)?, part(&self.texts, Part::Text)?])
+        Ok([side(&self.images, Part::Vision)?, side(&self.texts, Part::Text)?])
     }
 
     /// Measures embeddings of the split.

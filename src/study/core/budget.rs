@@ -77,16 +77,25 @@ pub(super) fn epochs_to_search(state: &StudyState, plan: &Plan) -> u64 {
     epochs_left(state, plan).saturating_sub(runs.saturating_mul(full))
 }
 
-/// Epochs that no trial has been allotted yet.
+/// Epochs that no trial has been allotted yet. The baseline will train in full, whenever that is.
 pub(super) fn epochs_left(state: &StudyState, plan: &Plan) -> u64 {
-    let taken = |t: &TrialState| if t.state.is_final() { t.epochs } else { t.epochs.max(t.budget) };
+    let full = state.meta.as_ref().map_or(1, |m| m.max_epochs);
+    let taken = |t: &TrialState| match t.id {
+        _ if t.state.is_final() => t.epochs,
+        TrialId(0) => full,
+        _ => t.epochs.max(t.budget),
+    };
     let all: u64 = state.trials.values().map(|t| u64::from(taken(t))).sum();
     plan.epoch_budget.map_or(u64::MAX, |budget| budget.saturating_sub(all))
 }
 
 fn out_of_epochs(state: &StudyState, plan: &Plan) -> Option<String> {
     let budget = plan.epoch_budget?;
-    let next = super::first_budget(state, plan, super::next_trial(state));
+    let next = match super::next_trial(state) {
+        // It will train in full, so there must be room for that.
+        TrialId(0) => state.meta.as_ref().map_or(1, |m| m.max_epochs),
+        trial => super::first_budget(state, plan, trial),
+    };
     (epochs_to_search(state, plan) < u64::from(next))
         .then(|| format!("{budget} epochs are used up (automl.epoch_budget)"))
 }

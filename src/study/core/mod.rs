@@ -20,6 +20,7 @@ use crate::state::{StudyState, TrialState, TrialStatus};
 
 pub use budget::{Halt, halt};
 pub use plan::{Command, Confirm, Plan};
+pub(super) use start::goes_on;
 pub use winner::promotion;
 
 use budget::{Spent, reason, spent};
@@ -96,10 +97,10 @@ fn next_trial(state: &StudyState) -> TrialId {
     TrialId(state.trials.keys().next_back().map_or(0, |id| id.0 + 1))
 }
 
-/// The epochs that a new trial is allotted. The baseline trains in full: everything is compared with it.
+/// The epochs that a new trial is allotted.
 fn first_budget(state: &StudyState, plan: &Plan, trial: TrialId) -> u32 {
     let full = state.meta.as_ref().map_or(1, |m| m.max_epochs);
-    if trial == TrialId(0) { full } else { plan.scheduler.allot(full, trial).clamp(1, full) }
+    plan.scheduler.allot(full, trial).clamp(1, full)
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use super::budget::{Spent, epochs_to_search};
 use super::plan::{Command, Plan};
 use super::{first_budget, next_trial};
+use crate::base::ids::TrialId;
 use crate::journal::event::Slot;
-use crate::search::history::Observation;
-use crate::search::scheduler::ScheduleContext;
+use crate::search::history::{Observation, ObservedState};
+use crate::search::scheduler::{Promotion, ScheduleContext, Scheduler};
 use crate::state::{StudyState, TrialState, TrialStatus};
 
 /// While slots are left over, `next`: one new thing at a time, for the next decision should know of it. Then the waiting
@@ -44,12 +45,35 @@ pub(super) fn next(state: &StudyState, plan: &Plan, history: &[Observation], spe
     let max_epochs = state.meta.as_ref().map_or(1, |m| m.max_epochs);
     let ctx = ScheduleContext { history, direction: state.direction(), max_epochs, closing: !wants_more };
     let room = epochs_to_search(state, plan);
-    let fits = |until: u32, so_far: u32| u64::from(until.saturating_sub(so_far)) <= room;
-    if let Some(go) = plan.scheduler.promote(&ctx)
-        && state.trials.get(&go.trial).is_some_and(|t| t.at_rung && fits(go.until, t.budget))
-    {
+    let fits = |go: &Promotion| {
+        let affordable = |t: &TrialState| u64::from(go.until.saturating_sub(t.budget)) <= room;
+        state.trials.get(&go.trial).is_some_and(|t| t.at_rung && (t.id == TrialId(0) || affordable(t)))
+    };
+    if let Some(go) = goes_on(&*plan.scheduler, &ctx, fits) {
         return Some(Command::ExtendTrial { trial: go.trial, budget: go.until.min(max_epochs) });
     }
     let trial = next_trial(state);
     wants_more.then(|| Command::Suggest { trial, budget: first_budget(state, plan, trial) })
+}
+
+/// The trial that goes on from its rung. The scheduler names it, but the baseline trains in full whatever it had at the rungs,
+/// for everything is compared with it: as soon as another trial has, or when nothing else is left to do. Not at first: until
+/// there is something to compare, short trials teach more.
+pub(in crate::study) fn goes_on(
+    scheduler: &dyn Scheduler,
+    ctx: &ScheduleContext<'_>,
+    fits: impl Fn(&Promotion) -> bool,
+) -> Option<Promotion> {
+    let full = |o: &Observation| o.state == ObservedState::Complete && o.reached() >= ctx.max_epochs;
+    let waits = |o: &&Observation| o.state == ObservedState::Paused && o.budget < ctx.max_epochs;
+    let baseline = || {
+        let go = ctx.trial(TrialId(0)).filter(waits).map(|o| Promotion { trial: o.trial, until: ctx.max_epochs });
+        go.filter(&fits)
+    };
+    let named = || scheduler.promote(ctx).filter(&fits);
+    if ctx.history.iter().any(full) {
+        baseline().or_else(named)
+    } else {
+        named().or_else(|| baseline().filter(|_| ctx.closing))
+    }
 }

@@ -248,6 +248,10 @@ fn asha_pauses_at_rungs_extends_the_best_and_prunes_the_rest_at_the_end() {
         if left {
             break;
         }
+        let full = world.state.trials.values().filter(|t| t.state == TrialStatus::Completed).count();
+        let goes_on = commands.contains(&Command::ExtendTrial { trial: TrialId(0), budget: 9 });
+        assert!(full < 1 || goes_on || world.state.trials[&TrialId(0)].budget == 9, "{commands:?} before the baseline");
+        assert!(!goes_on || full == 1, "the baseline first");
         let waits = commands.is_empty();
         commands.into_iter().for_each(|c| world.execute(c));
         let running = world.state.trials.values().find(|t| t.state.is_active()).map(|t| (t.id, t.epochs, t.attempt));
@@ -268,7 +272,11 @@ fn asha_pauses_at_rungs_extends_the_best_and_prunes_the_rest_at_the_end() {
     }
     assert!(left);
     let of = |id: u32| &world.state.trials[&TrialId(id)];
-    assert_eq!((of(0).state, of(0).epochs), (TrialStatus::Completed, 9), "the baseline trains in full");
+    assert_eq!(
+        (of(0).state, of(0).epochs),
+        (TrialStatus::Completed, 9),
+        "the baseline trains in full, though it is among the worst"
+    );
     assert_eq!((of(3).state, of(3).epochs), (TrialStatus::Completed, 9));
     assert_eq!((of(8).state, of(8).epochs), (TrialStatus::Pruned, 1));
     assert!(of(3).attempt > 1 && of(3).retries == 0, "it went on in steps, which are no retries");

@@ -10,6 +10,7 @@ use crate::model::clip::failed;
 use crate::train::checkpoint::{self, Best};
 use crate::train::health::Spread;
 use crate::train::optim::Average;
+use crate::train::pairs::Pairs;
 use crate::train::{console, cost, keep};
 
 /// Bytes of the optimiser's state on rank 0, where there are several.
@@ -80,9 +81,10 @@ impl Run<'_> {
     }
 
     fn measure(&mut self) -> Result<(Metrics, Intervals), Failure> {
-        let embeddings = self.val.embeddings(&self.model, self.settings.val_batch)?;
-        let batch = self.settings.val_batch;
-        let second = self.val2.as_ref().map(|val2| val2.embeddings(&self.model, batch)).transpose()?;
+        let embed = if self.meta.step == 0 { Pairs::first_embeddings } else { Pairs::embeddings };
+        let embed = |pairs: &Pairs| embed(pairs, &self.model, self.settings.val_batch);
+        let embeddings = embed(&self.val)?;
+        let second = self.val2.as_ref().map(embed).transpose()?;
         if !self.group.leads() {
             return Ok(Default::default());
         }

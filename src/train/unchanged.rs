@@ -1,4 +1,5 @@
-//! Embeddings of towers that do not change, in the study's cache: the first trial computes them, the others read them.
+//! Embeddings by towers as they are before the first step, in the study's cache: the first trial computes them, the others read
+//! them. Those of frozen towers serve throughout, those of the others the measurement of the model that all trials begin with.
 //!
 //! Invariant: the key names all that an embedding depends on: the tower's weights and architecture, the inputs by their content,
 //! the kind of arithmetic, and how many inputs were embedded at a time.
@@ -12,9 +13,9 @@ use super::ranks::Group;
 use crate::base::files::hex;
 use crate::data::cache::{Rows, Shape, Sink};
 use crate::journal::failure::Failure;
-use crate::model::Clip;
 use crate::model::clip::failed;
 use crate::model::parameters::Part;
+use crate::model::{Clip, ClipConfig};
 
 /// Rows that are written at a time.
 const CHUNK: usize = 4096;
@@ -26,7 +27,9 @@ pub(super) fn key(model: &Clip, part: Part, inputs: &str, batch: usize) -> Resul
         hash.update(format!("{} {:?};", parameter.name, tensor.size()).as_bytes());
         hash.update(bytes(tensor)?);
     }
-    let config = serde_json::to_string(model.config()).unwrap_or_default();
+    // How logits begin is nothing to an embedding, and another loss begins with others.
+    let config = ClipConfig { init_logit_scale: None, init_logit_bias: None, ..model.config().clone() };
+    let config = serde_json::to_string(&config).unwrap_or_default();
     let about = format!(
         "embeddings/1/{part:?}/{inputs}/{batch}/{:?}/{}/{config}",
         model.matmul_kind(),
