@@ -47,6 +47,11 @@ impl Matrix {
         Ok(Self { mapped: Mapped::of(&tensor), tensor, next: 0 })
     }
 
+    /// Whether a matrix of `[rows, width]` is large: not to be copied without need.
+    pub fn is_large(shape: [i64; 2]) -> bool {
+        4 * shape.iter().product::<i64>().unsigned_abs() >= LARGE
+    }
+
     /// Puts rows `[n, width]` of any kind behind those that are there.
     ///
     /// # Errors

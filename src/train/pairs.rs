@@ -125,15 +125,12 @@ impl Pairs {
 
     /// Embeddings of one side by a tower that other trials of the study may have as well.
     fn unchanged(&self, model: &Clip, part: Part, batch: usize) -> Result<Tensor, Failure> {
-        let (inputs, rows) = match part {
-            Part::Vision => (self.set.images_key(), self.set.image_count()),
-            _ => (self.set.tokens_key(), self.set.captions().len()),
-        };
+        let inputs = if part == Part::Vision { self.set.images_key() } else { self.set.tokens_key() };
         let key = unchanged::key(model, part, inputs, batch)?;
         unchanged::shared(
             &self.cache,
             &key,
-            [rows, model.config().embed_dim as usize],
+            [self.rows(part), model.config().embed_dim as usize],
             model.device(),
             &self.group,
             || self.embed(model, part, batch, false),
@@ -176,12 +173,16 @@ impl Pairs {
         self.both(|part| self.embed(model, part, batch, true))
     }
 
-    /// The same before the first step, from the study's cache where another trial began with the same model.
+    /// The same before the first step, from the study's cache where another trial began with the same model. Large sets are
+    /// embedded by every trial: their embeddings fill neither memory nor the cache.
     ///
     /// # Errors
     /// When libtorch fails, or the cache cannot be written.
     pub fn first_embeddings(&self, model: &Clip, batch: usize) -> Result<[Tensor; 2], Failure> {
-        self.both(|part| normalize(&self.unchanged(model, part, batch)?).map_err(failed))
+        self.both(|part| match Matrix::is_large([self.rows(part) as i64, model.config().embed_dim]) {
+            true => self.embed(model, part, batch, true),
+            false => normalize(&self.unchanged(model, part, batch)?).map_err(failed),
+        })
     }
 
     fn both(&self, embed: impl Fn(Part) -> Result<Tensor, Failure>) -> Result<[Tensor; 2], Failure> {
@@ -219,10 +220,14 @@ impl Pairs {
         }
     }
 
+    /// Images or captions.
+    fn rows(&self, part: Part) -> usize {
+        if part == Part::Vision { self.set.image_count() } else { self.set.captions().len() }
+    }
+
     /// Embeddings of one side, `[N, D]`, on request with rows of length 1: each rank embeds its part and gets all.
     fn embed(&self, model: &Clip, part: Part, batch: usize, of_length_1: bool) -> Result<Tensor, Failure> {
-        let vision = part == Part::Vision;
-        let all = if vision { self.set.image_count() } else { self.set.captions().len() };
+        let (vision, all) = (part == Part::Vision, self.rows(part));
         let share = all.div_ceil(self.group.size());
         // The last ones are short of pairs: what they embed beyond the end is cut off again.
         let (start, last) = (self.group.rank() * share, all.saturating_sub(1));
