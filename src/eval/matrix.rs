@@ -40,7 +40,7 @@ impl Matrix {
     }
 
     fn with_limit(shape: [i64; 2], device: Device, folder: Option<&Path>, large: u64) -> Result<Self, Failure> {
-        let bytes = 4 * shape.iter().product::<i64>().unsigned_abs();
+        let bytes = bytes(shape);
         let folder = folder.filter(|_| device == Device::Cpu && bytes >= large);
         let in_file = folder.and_then(|folder| in_file(shape, bytes, folder));
         let tensor = in_file.map_or_else(|| Tensor::f_empty(shape, (Kind::Float, device)), Ok).map_err(torch)?;
@@ -49,7 +49,7 @@ impl Matrix {
 
     /// Whether a matrix of `[rows, width]` is large: not to be copied without need.
     pub fn is_large(shape: [i64; 2]) -> bool {
-        4 * shape.iter().product::<i64>().unsigned_abs() >= LARGE
+        bytes(shape) >= LARGE
     }
 
     /// Puts rows `[n, width]` of any kind behind those that are there.
@@ -71,6 +71,10 @@ impl Matrix {
     pub fn rows(self) -> Result<Tensor, Failure> {
         self.tensor.f_narrow(0, 0, self.next).map_err(torch)
     }
+}
+
+fn bytes(shape: [i64; 2]) -> u64 {
+    4 * shape.iter().product::<i64>().unsigned_abs()
 }
 
 /// `None` where the folder takes no such file.

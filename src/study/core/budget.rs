@@ -1,6 +1,7 @@
 //! When a study takes no more work: a cause that stops it at once, or a budget that is used up.
 
 use super::plan::Plan;
+use super::{first_budget, full_length, next_trial};
 use crate::base::ids::TrialId;
 use crate::base::time::Timestamp;
 use crate::base::units;
@@ -72,14 +73,14 @@ pub(super) fn spent(state: &StudyState, plan: &Plan, now: Timestamp) -> Option<S
 
 /// Epochs for the search: those that no trial has been allotted yet, less what the confirmation of the winner may need.
 pub(super) fn epochs_to_search(state: &StudyState, plan: &Plan) -> u64 {
-    let full = state.meta.as_ref().map_or(1, |m| u64::from(m.max_epochs));
+    let full = u64::from(full_length(state));
     let runs = (plan.confirm.top * plan.confirm.seeds) as u64;
     epochs_left(state, plan).saturating_sub(runs.saturating_mul(full))
 }
 
 /// Epochs that no trial has been allotted yet. The baseline will train in full, whenever that is.
 pub(super) fn epochs_left(state: &StudyState, plan: &Plan) -> u64 {
-    let full = state.meta.as_ref().map_or(1, |m| m.max_epochs);
+    let full = full_length(state);
     let taken = |t: &TrialState| match t.id {
         _ if t.state.is_final() => t.epochs,
         TrialId(0) => full,
@@ -91,10 +92,10 @@ pub(super) fn epochs_left(state: &StudyState, plan: &Plan) -> u64 {
 
 fn out_of_epochs(state: &StudyState, plan: &Plan) -> Option<String> {
     let budget = plan.epoch_budget?;
-    let next = match super::next_trial(state) {
+    let next = match next_trial(state) {
         // It will train in full, so there must be room for that.
-        TrialId(0) => state.meta.as_ref().map_or(1, |m| m.max_epochs),
-        trial => super::first_budget(state, plan, trial),
+        TrialId(0) => full_length(state),
+        trial => first_budget(state, plan, trial),
     };
     (epochs_to_search(state, plan) < u64::from(next))
         .then(|| format!("{budget} epochs are used up (automl.epoch_budget)"))

@@ -30,7 +30,7 @@ use settle::{give_up, settle, stop_jobs};
 pub fn step(state: &StudyState, plan: &Plan, now: Timestamp, leaving: bool) -> Vec<Command> {
     let spent = spent(state, plan, now);
     let over = spent.as_ref().filter(|s| s.hard);
-    let full = state.meta.as_ref().map_or(1, |m| m.max_epochs);
+    let full = full_length(state);
     let mut decisions: Vec<Command> =
         state.trials.values().filter_map(|t| settle(t, plan, full, over.is_some())).collect();
     // Most steps find that everything still runs: what grows with the study is made when something depends on it.
@@ -99,8 +99,13 @@ fn next_trial(state: &StudyState) -> TrialId {
 
 /// The epochs that a new trial is allotted.
 fn first_budget(state: &StudyState, plan: &Plan, trial: TrialId) -> u32 {
-    let full = state.meta.as_ref().map_or(1, |m| m.max_epochs);
+    let full = full_length(state);
     plan.scheduler.allot(full, trial).clamp(1, full)
+}
+
+/// Epochs of a trial in full.
+fn full_length(state: &StudyState) -> u32 {
+    state.meta.as_ref().map_or(1, |m| m.max_epochs)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::budget::{Spent, epochs_to_search};
 use super::plan::{Command, Plan};
-use super::{first_budget, next_trial};
+use super::{first_budget, full_length, next_trial};
 use crate::base::ids::TrialId;
 use crate::journal::event::Slot;
 use crate::search::history::{Observation, ObservedState};
@@ -42,7 +42,7 @@ pub(super) fn next(state: &StudyState, plan: &Plan, history: &[Observation], spe
     let planned = state.meta.as_ref().map_or(0, |m| m.max_trials) as usize;
     let begun = state.trials.values().filter(|t| t.repeats.is_none()).count();
     let wants_more = !state.enqueued.is_empty() || (spent.is_none() && begun < planned);
-    let max_epochs = state.meta.as_ref().map_or(1, |m| m.max_epochs);
+    let max_epochs = full_length(state);
     let ctx = ScheduleContext { history, direction: state.direction(), max_epochs, closing: !wants_more };
     let room = epochs_to_search(state, plan);
     let fits = |go: &Promotion| {
